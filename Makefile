@@ -1,0 +1,43 @@
+# `make demo` shows what bnlint does; `make test` is what CI runs. Both make `.venv` on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.PHONY: demo test lint unit bench zoo clean
+
+demo: $(STAMP)
+	@$(BIN)/python -m examples.digits.demo
+
+test: lint unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.state_dict_overhead
+
+zoo: $(STAMP)
+	$(BIN)/python -m benchmarks.zoo
+
+clean:
+	rm -rf $(VENV) build dist
+
+# torchvision and timm come without their dependencies: what they declare would replace the CPU build of torch.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("bnlint needs Python 3.11 or newer: make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) (once, a minute or two) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(PIP) install -c constraints.txt --no-deps torchvision timm
+	@$(PIP) install -c constraints.txt huggingface_hub pillow PyYAML safetensors
+	@touch $@
