@@ -1,0 +1,41 @@
+"""The errors that a user can meet: each is one sentence with the cause, and a hint on what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BnlintError(Exception):
+    """Something that bnlint cannot do, told to a person.
+
+    Args:
+        cause: One sentence, without a traceback, that says what is wrong.
+        hint: What the user can do about it; empty where there is nothing to add.
+
+    Attributes:
+        exit_code: The exit status of the command line for this error.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, cause: str, hint: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.cause} {self.hint}".strip()
+
+
+class UsageError(BnlintError):
+    """Wrong usage: an unknown name, option, configuration or import string."""
+
+
+class RuleFileError(UsageError):
+    """A rule file that cannot be used; the cause names the file and the line."""
+
+
+class NotAnalysedError(BnlintError):
+    """Something that was asked for and could not be read, loaded or traced."""
+
+    exit_code: ClassVar[int] = 3

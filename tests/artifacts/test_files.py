@@ -1,0 +1,245 @@
+"""Files of weights and of whole models, good and bad, read through the front door."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from bnlint.artifacts.read import read
+from bnlint.artifacts.safetensors_file import LazyTensors
+from bnlint.errors import BnlintError, NotAnalysedError, UsageError
+from tests.models import ConvNet, with_plausible_statistics
+
+
+class Bomb:
+    """Unpickling this makes a folder: the sign that the code of a file was run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return with_plausible_statistics(ConvNet()).eval()
+
+
+def _refused(target: Path, **options: object) -> BnlintError:
+    with pytest.raises(BnlintError) as caught:
+        read(str(target), **options)
+    assert caught.value.exit_code in {2, 3}
+    assert "\n" not in str(caught.value)
+    assert caught.value.cause.endswith(".")
+    return caught.value
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("name", ["weights.pt", "weights.txt"])
+def test_a_state_dict(model: nn.Module, tmp_path: Path, zipped: bool, name: str) -> None:
+    torch.save(model.state_dict(), tmp_path / name, _use_new_zipfile_serialization=zipped)
+    artifact = read(str(tmp_path / name))
+    assert artifact.form == "state_dict"
+    assert artifact.module is None
+    assert artifact.tensors.keys() == model.state_dict().keys()
+    assert all(torch.equal(artifact.tensors[key], value) for key, value in model.state_dict().items())
+
+
+def test_a_wrapped_and_nested_checkpoint(model: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    torch.save({"epoch": 7, "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, file)
+    artifact = read(str(file))
+    assert set(artifact.tensors) == set(model.state_dict())
+    assert any("`state_dict`" in note for note in artifact.notes)
+    assert any("`module.`" in note for note in artifact.notes)
+
+
+def test_safetensors_reads_only_what_is_asked_for(
+    model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file({f"_orig_mod.{key}": value for key, value in model.state_dict().items()}, tmp_path / "model.bin")
+    asked: list[str] = []
+    original = LazyTensors.__getitem__
+    monkeypatch.setattr(LazyTensors, "__getitem__", lambda self, key: asked.append(key) or original(self, key))
+    artifact = read(str(tmp_path / "model.bin"))
+    assert artifact.form == "safetensors"
+    assert set(artifact.tensors) == set(model.state_dict())
+    assert asked == []
+    assert torch.equal(artifact.tensors["bn1.running_var"], model.bn1.running_var)
+    assert asked == ["bn1.running_var"]
+    with pytest.raises(KeyError):
+        artifact.tensors["no.such.tensor"]
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("nested", [True, False], ids=["nested", "bare"])
+def test_a_whole_model_needs_trust(model: nn.Module, tmp_path: Path, zipped: bool, nested: bool) -> None:
+    file = tmp_path / "model.pt"
+    torch.save({"epoch": 3, "model": model} if nested else model, file, _use_new_zipfile_serialization=zipped)
+    refusal = _refused(file)
+    assert isinstance(refusal, NotAnalysedError)
+    assert "tests.models.ConvNet" in refusal.cause
+    assert "`--trust` runs the file's code" in refusal.hint
+
+    artifact = read(str(file), trust=True)
+    assert artifact.form == "pickled_module"
+    assert artifact.mode_known
+    assert isinstance(artifact.module, ConvNet)
+    assert not artifact.module.training
+    assert torch.equal(artifact.module.bn2.running_mean, model.bn2.running_mean)
+
+
+def test_a_model_of_plain_pickle(model: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "model.pkl"
+    file.write_bytes(pickle.dumps(model))
+    assert "tests.models.ConvNet" in _refused(file).cause
+    assert isinstance(read(str(file), trust=True).module, ConvNet)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_hostile_checkpoint_is_not_run(tmp_path: Path, zipped: bool) -> None:
+    file = tmp_path / "model.pt"
+    sign = tmp_path / "was-run"
+    torch.save({"state_dict": {}, "extra": Bomb(sign)}, file, _use_new_zipfile_serialization=zipped)
+    assert "mkdir" in _refused(file).cause
+    assert not sign.exists()
+    file.write_bytes(pickle.dumps(Bomb(sign)))
+    assert "mkdir" in _refused(file).cause
+    assert not sign.exists()
+
+
+def test_arguments_beside_the_weights_need_trust(model: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.pth"
+    torch.save({"model": model.state_dict(), "args": Namespace(lr=0.1)}, file)
+    assert "argparse.Namespace" in _refused(file).cause
+    assert read(str(file), trust=True).form == "state_dict"
+
+
+def test_a_torch_function_that_is_no_data(tmp_path: Path) -> None:
+    file = tmp_path / "model.pt"
+    torch.save({"load": torch.load}, file)
+    refusal = _refused(file)
+    assert "torch.serialization.load" in refusal.cause
+
+
+def test_printing_while_unpickling_stays_off_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "chatty_classes.py").write_text(
+        "from torch import nn\nprint('imported')\nclass Chatty(nn.Module):\n"
+        "    def __setstate__(self, state):\n        print('unpickled')\n        super().__setstate__(state)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import chatty_classes
+
+    torch.save(chatty_classes.Chatty(), "model.pt")
+    capsys.readouterr()
+    assert read("model.pt", trust=True).module is not None
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "unpickled" in streams.err
+
+
+def test_a_class_that_cannot_be_found(model: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "model.pkl"
+    file.write_bytes(pickle.dumps(model, protocol=2).replace(b"tests.models", b"tests.absent"))
+    refusal = _refused(file, trust=True)
+    assert "ModuleNotFoundError: No module named 'tests.absent'" in refusal.cause
+    assert refusal.hint
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.99])
+@pytest.mark.parametrize("trust", [False, True])
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors", "pickle"])
+def test_a_truncated_file(model: nn.Module, tmp_path: Path, form: str, trust: bool, share: float) -> None:
+    file = tmp_path / "model.pt"
+    if form == "safetensors":
+        save_file(model.state_dict(), file)
+    elif form == "pickle":
+        file.write_bytes(pickle.dumps(model.state_dict()))
+    else:
+        torch.save(model.state_dict(), file, _use_new_zipfile_serialization=form == "zip")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * share)])
+    refusal = _refused(file, trust=trust)
+    assert isinstance(refusal, NotAnalysedError)
+    assert "cut short" in refusal.cause
+
+
+def test_a_torchscript_archive_and_an_exported_program_are_recognised(model: nn.Module, tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(model, torch.zeros(1, 3, 8, 8)), tmp_path / "script.pt")
+    torch.export.save(torch.export.export(model, (torch.zeros(1, 3, 8, 8),)), tmp_path / "program.pt2")
+    assert "TorchScript" in _refused(tmp_path / "script.pt").cause
+    assert "torch.export" in _refused(tmp_path / "program.pt2", trust=True).cause
+
+
+def test_saved_objects_that_are_no_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "x.pt"
+    for value, words in (({"a": "b"}, "`dict`"), ([1], "`list`"), (torch.zeros(3), "a bare tensor")):
+        torch.save(value, file)
+        assert words in _refused(file).cause
+        file.write_bytes(pickle.dumps(value))
+        assert words in _refused(file, trust=True).cause
+
+
+def test_no_file_and_no_import_string(tmp_path: Path) -> None:
+    for target in ("absent.pt", "models/absent", "", "a b:c", "x" * 5000, "nul\0byte"):
+        with pytest.raises(UsageError, match="neither an existing file nor an import string"):
+            read(target)
+
+
+def test_files_that_are_no_files(tmp_path: Path) -> None:
+    assert "is a folder" in _refused(tmp_path).cause
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a regular file" in _refused(tmp_path / "pipe").cause
+    (tmp_path / "empty.pt").touch()
+    assert "is empty" in _refused(tmp_path / "empty.pt").cause
+    (tmp_path / "lfs.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n")
+    assert "git lfs pull" in _refused(tmp_path / "lfs.pt").hint
+
+
+def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "secret.pt"
+    file.write_bytes(b"\x80\x02N.")
+    file.chmod(0)
+    if os.access(file, os.R_OK):  # the superuser may read everything
+
+        def deny(self: Path, *args: object, **options: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", deny)
+    assert "permission denied" in _refused(file).cause
+    file.chmod(stat.S_IRUSR | stat.S_IWUSR)
+
+
+def test_a_safetensors_file_without_tensors(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "none.safetensors")
+    assert "without a single tensor" in _refused(tmp_path / "none.safetensors").cause
+
+
+def test_options_that_make_no_sense_for_a_file(model: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save(model.state_dict(), file)
+    for options in ({"weights": str(file)}, {"kwargs": {"width": 2}}):
+        with pytest.raises(UsageError):
+            read(str(file), **options)
+
+
+def test_weights_for_a_pickled_model(model: nn.Module, tmp_path: Path) -> None:
+    torch.save(ConvNet().eval(), tmp_path / "model.pt")
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    artifact = read(str(tmp_path / "model.pt"), weights=str(tmp_path / "weights.pt"), trust=True)
+    assert artifact.mode_known
+    assert artifact.module is not None
+    assert torch.equal(artifact.module.bn1.running_mean, model.bn1.running_mean)

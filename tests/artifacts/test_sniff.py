@@ -1,0 +1,101 @@
+"""Files are told by their content, and no content is too odd."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bnlint.artifacts.sniff import Content, Kind, sniff
+
+
+def _sniff(data: bytes) -> Content:
+    return sniff(io.BytesIO(data))
+
+
+def _zip(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return buffer.getvalue()
+
+
+def _saved(value: object, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer, **options)
+    return buffer.getvalue()
+
+
+def _safetensors(header_length: int, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", header_length) + b"{}".ljust(header_length) + data
+
+
+_STARTS = st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x00\x01\0\0\0\0\0\0{", b"{", b"version "])
+_GOOD_ZIP = _zip("archive/data.pkl", "archive/version")
+
+
+@given(st.builds(bytes.__add__, _STARTS, st.binary(max_size=300)))
+@example(b"\xff" * 8 + b"{")
+def test_any_bytes_get_an_answer(data: bytes) -> None:
+    content = _sniff(data)
+    assert content.words
+    assert content.kind in Kind
+
+
+@given(st.integers(0, len(_GOOD_ZIP) - 1), st.integers(0, 255))
+def test_a_damaged_zip_gets_an_answer(position: int, byte: int) -> None:
+    damaged = bytearray(_GOOD_ZIP)
+    damaged[position] = byte
+    assert _sniff(bytes(damaged)).words
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (_saved({"w": torch.zeros(2)}), Kind.TORCH_ZIP),
+        (_saved({"w": torch.zeros(2)}, _use_new_zipfile_serialization=False), Kind.TORCH_LEGACY),
+        (_saved({"w": torch.zeros(2)}, _use_new_zipfile_serialization=False, pickle_protocol=4), Kind.TORCH_LEGACY),
+        (b"\x80\x04N.", Kind.PICKLE),
+        (_safetensors(16), Kind.SAFETENSORS),
+    ],
+    ids=["zip", "legacy", "legacy protocol 4", "pickle", "safetensors"],
+)
+def test_formats_that_are_read(data: bytes, kind: Kind) -> None:
+    assert _sniff(data).kind is kind
+
+
+@pytest.mark.parametrize("header_length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_a_safetensors_header_length_that_looks_like_a_pickle(header_length: int) -> None:
+    assert _sniff(_safetensors(header_length)).kind is Kind.SAFETENSORS
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "PNG image"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG image"),
+        (b"import torch\n", "text"),
+        ("grüße ".encode() * 1000, "text"),
+        (b"\n<!DOCTYPE html><html>", "HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"),
+        (b"PK\x03\x04" + b"\0" * 100, "cut short"),
+        (_zip("a/data.pkl", "a/constants.pkl"), "TorchScript"),
+        (_zip("a/archive_format", "a/models/model.json"), "torch.export"),
+        (_zip("serialized_exported_program.json"), "torch.export"),
+        (_zip("arr_0.npy"), "zip archive that torch.save did not write"),
+        (struct.pack("<Q", 10**6) + b"{}", "cut short"),
+        (struct.pack("<Q", 2**63) + b"{}", "cut short"),
+        (bytes(range(200, 250)), "does not know"),
+    ],
+)
+def test_what_is_not_read_is_named(data: bytes, words: str) -> None:
+    content = _sniff(data)
+    assert content.kind is Kind.UNREADABLE
+    assert words in content.words

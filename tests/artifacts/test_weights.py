@@ -1,0 +1,158 @@
+"""Weights are found in what people save, wrapper prefixes removed, and loaded whole or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from bnlint.artifacts.loading import load_weights
+from bnlint.artifacts.weights import SavedModule, Weights, find_weights, strip_wrappers, wrapper_prefix
+from bnlint.errors import NotAnalysedError
+from tests.models import ConvNet, with_plausible_statistics
+
+_PIECES = st.sampled_from(["module", "_orig_mod", "conv", "0", "weight", "", "modules"])
+_NAMES = st.sets(st.lists(_PIECES, min_size=1, max_size=4).map(".".join))
+
+
+@given(_NAMES)
+def test_stripping_a_prefix_loses_no_name(names: set[str]) -> None:
+    prefix = wrapper_prefix(names)
+    stored, _ = strip_wrappers(names)
+    assert {prefix + short for short in stored} == names
+    assert {prefix + short: prefix + short for short in stored} == {name: name for name in stored.values()}
+    assert wrapper_prefix(stored) == ""
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_wrapper_prefixes_are_stripped_and_noted(prefix: str) -> None:
+    found = find_weights({prefix + key: value for key, value in ConvNet().state_dict().items()}, "f.pt")
+    assert isinstance(found, Weights)
+    assert set(found.tensors) == set(ConvNet().state_dict())
+    assert any(f"`{prefix}`" in note for note in found.notes)
+
+
+def test_a_prefix_that_one_name_lacks_stays() -> None:
+    found = find_weights({"module.weight": torch.zeros(1), "n_averaged": torch.zeros(())}, "f.pt")
+    assert isinstance(found, Weights)
+    assert set(found.tensors) == {"module.weight", "n_averaged"}
+    assert found.notes == ()
+
+
+_STATE = {"bn.weight": torch.ones(2), "bn.bias": torch.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    ("saved", "entry"),
+    [
+        ({"model": _STATE, "epoch": 3}, "model"),
+        ({"state_dict": _STATE, "optimizer": {"state": {}, "param_groups": []}}, "state_dict"),
+        ({"model_state_dict": _STATE, "loss": torch.tensor(0.1)}, "model_state_dict"),
+        ({"net": _STATE, "rng_state": torch.zeros(8)}, "net"),
+        ({"state_dict": _STATE, "ema": _STATE}, "state_dict"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_checkpoint_entries(saved: dict[str, Any], entry: str) -> None:
+    found = find_weights(saved, "f.pt")
+    assert isinstance(found, Weights)
+    assert set(found.tensors) == set(_STATE)
+    assert any(f"`{entry}`" in note for note in found.notes)
+
+
+def test_a_module_in_a_checkpoint() -> None:
+    model = ConvNet()
+    found = find_weights({"model": model, "epoch": 3}, "f.pt")
+    assert isinstance(found, SavedModule)
+    assert found.module is model
+
+
+def test_several_sets_of_weights_are_not_guessed_at() -> None:
+    with pytest.raises(NotAnalysedError, match="several sets of weights: `generator`, `critic`"):
+        find_weights({"generator": _STATE, "critic": _STATE}, "f.pt")
+
+
+def test_a_mapping_that_holds_itself() -> None:
+    saved: dict[str, Any] = {"epoch": 1}
+    saved["model"] = saved
+    with pytest.raises(NotAnalysedError, match="without tensors"):
+        find_weights(saved, "f.pt")
+
+
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [
+        ({"a": "b"}, "a `dict` without tensors"),
+        ({}, "an empty `dict`"),
+        ([1, 2], "a `list`"),
+        (torch.zeros(2, 3), "a bare tensor of shape 2x3"),
+        (None, "a `NoneType`"),
+    ],
+)
+def test_what_is_no_checkpoint(saved: object, words: str) -> None:
+    with pytest.raises(NotAnalysedError) as caught:
+        find_weights(saved, "f.pt")
+    assert words in caught.value.cause
+
+
+def _values(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def test_weights_that_fit_arrive() -> None:
+    source = with_plausible_statistics(ConvNet(), seed=3)
+    model = ConvNet()
+    assert load_weights(model, source.state_dict(), "w.pt") == ()
+    arrived = model.state_dict()
+    assert all(torch.equal(arrived[key], value) for key, value in source.state_dict().items())
+
+
+@pytest.mark.parametrize("wrapped", ["file", "model"])
+def test_a_wrapper_on_either_side_does_not_count(wrapped: str) -> None:
+    source, model = with_plausible_statistics(ConvNet(), seed=3), ConvNet()
+    given_side = nn.Sequential()
+    given_side.add_module("module", source)
+    model_side = nn.Sequential()
+    model_side.add_module("module", model)
+    if wrapped == "file":
+        load_weights(model, given_side.state_dict(), "w.pt")
+    else:
+        load_weights(model_side, source.state_dict(), "w.pt")
+    assert torch.equal(model.bn2.running_var, source.bn2.running_var)
+
+
+def test_weights_that_do_not_fit_change_nothing() -> None:
+    model = ConvNet()
+    before = _values(model)
+    tensors = _values(with_plausible_statistics(ConvNet()))
+    del tensors["bn1.weight"], tensors["conv2.weight"]
+    tensors["extra.bias"] = torch.zeros(1)
+    tensors["head.weight"] = torch.zeros(7, 16)
+    with pytest.raises(NotAnalysedError) as caught:
+        load_weights(model, tensors, "w.pt")
+    assert caught.value.cause == (
+        "`w.pt` does not fit the model `ConvNet`: 2 keys are missing (first `bn1.weight`), 1 key is unexpected"
+        " (first `extra.bias`), 1 key has another shape (first `head.weight`: 7x16 in the file, 10x16 in the model)."
+    )
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_batch_counters_may_be_missing() -> None:
+    source = with_plausible_statistics(ConvNet())
+    tensors = {key: value for key, value in source.state_dict().items() if "num_batches" not in key}
+    model = ConvNet()
+    notes = load_weights(model, tensors, "old.pth")
+    assert any("num_batches_tracked" in note and "2" in note for note in notes)
+    assert torch.equal(model.bn1.running_mean, source.bn1.running_mean)
+
+
+def test_a_lazy_model_takes_the_shapes_of_the_file() -> None:
+    model = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+    source = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+    load_weights(model, source.state_dict(), "w.pt")
+    assert model[0].weight.shape == (3, 5)
+    assert torch.equal(model[0].weight, source[0].weight)
