@@ -1,0 +1,1 @@
+"""A module becomes a `torch.fx.Graph` with shapes, roles and locations."""

@@ -1,0 +1,175 @@
+"""The graph of a `torch.export.ExportedProgram`, with the same roles, layers and calls as a recorded one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from bnlint.report import Location
+from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.kinds import How, NormKind, Role
+from bnlint.tracing.norms import kind_by_name
+from bnlint.tracing.roles import operator_name, operator_role
+from bnlint.tracing.source import caller_in_text
+from bnlint.tracing.trace import NormCall, Trace
+
+_KINDS = {
+    "batch_norm": NormKind.BATCH,
+    "_native_batch_norm_legit": NormKind.BATCH,
+    "_native_batch_norm_legit_functional": NormKind.BATCH,
+    "_native_batch_norm_legit_no_training": NormKind.BATCH,
+    "native_batch_norm": NormKind.BATCH,
+    "_batch_norm_with_update": NormKind.BATCH,
+    "_batch_norm_no_update": NormKind.BATCH,
+    "cudnn_batch_norm": NormKind.BATCH,
+    "instance_norm": NormKind.INSTANCE,
+    "layer_norm": NormKind.LAYER,
+    "native_layer_norm": NormKind.LAYER,
+    "group_norm": NormKind.GROUP,
+    "native_group_norm": NormKind.GROUP,
+    "rms_norm": NormKind.RMS,
+}
+
+
+def trace_exported(program: ExportedProgram) -> Trace:
+    """Read the graph of an exported program; nothing of it is run.
+
+    Args:
+        program: A live exported program, of any dialect.
+
+    Returns:
+        A trace of how `exported`. Its graph is a copy; its attributes are the parameters, buffers and constants by
+        their names in the original model.
+    """
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    output = graph.graph_copy(program.graph, copies)
+    graph.output(output)
+    attributes = _name_inputs(program, {node.name: copies[node] for node in copies})
+    calls = []
+    for node in graph.nodes:
+        node.meta.setdefault("role", _role(node))
+        call = _norm_call(node)
+        if call is not None:
+            calls.append(call)
+    user_inputs = Inputs(tuple(node.meta.get("val") for node in graph.nodes if node.meta["role"] is Role.INPUT))
+    return Trace(
+        graph=graph,
+        how=How.EXPORTED,
+        inputs=str(user_inputs),
+        batch_size=_batch_size(user_inputs),
+        norm_calls=tuple(calls),
+        attributes=attributes,
+    )
+
+
+def _batch_size(inputs: Inputs) -> int | None:
+    size = inputs.batch_size
+    return size if isinstance(size, int) else None
+
+
+def _name_inputs(program: ExportedProgram, nodes: Mapping[str, fx.Node]) -> dict[str, Any]:
+    """Tell parameters and buffers, which an exported graph takes as inputs, from the inputs of the model."""
+    attributes: dict[str, Any] = {}
+    tensors = {**program.state_dict, **program.constants}
+    for specification in program.graph_signature.input_specs:
+        node = nodes.get(getattr(specification.arg, "name", ""))
+        if node is None:
+            continue
+        if specification.kind is InputKind.USER_INPUT:
+            node.meta["role"] = Role.INPUT
+            continue
+        node.meta["role"] = Role.CONSTANT
+        node.meta["attribute"] = specification.target
+        attributes[str(specification.target)] = tensors.get(str(specification.target))
+    return attributes
+
+
+def _role(node: fx.Node) -> Role:
+    match node.op:
+        case "placeholder" | "get_attr":
+            return Role.CONSTANT
+        case "output":
+            return Role.OUTPUT
+        case _:
+            return operator_role(node.target)
+
+
+def _norm_call(node: fx.Node) -> NormCall | None:
+    if node.op != "call_function":
+        return None
+    name = operator_name(node.target)
+    kind = _KINDS.get(name)
+    if kind is None:
+        return None
+    arguments = _arguments(node)
+    layer, is_norm = _layer(node, arguments)
+    source = arguments.get("input")
+    return NormCall(
+        node=node,
+        input_node=source if isinstance(source, fx.Node) else None,
+        layer=layer,
+        kind=kind,
+        module=None,
+        registered=True,
+        functional=not is_norm,
+        uses_batch_statistics=_uses_batch(name, kind, arguments),
+        arguments=arguments,
+        location=_location(node),
+    )
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    schema = getattr(node.target, "_schema", None)
+    names = [argument.name for argument in schema.arguments] if schema is not None else []
+    return dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+
+
+def _layer(node: fx.Node, arguments: Mapping[str, Any]) -> tuple[str, bool]:
+    """Path of the layer, and whether it is a normalisation layer: by its statistics, else by the module stack."""
+    for name in ("running_mean", "weight"):
+        owner = arguments.get(name)
+        if isinstance(owner, fx.Node) and isinstance(owner.meta.get("attribute"), str):
+            return owner.meta["attribute"].rpartition(".")[0], True
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    for path, cls in reversed(stack):
+        class_name = cls if isinstance(cls, str) else cls.__name__
+        if kind_by_name(class_name.rpartition(".")[2]) is not None:
+            return _clean(path), True
+    return (_clean(stack[-1][0]) if stack else ""), False
+
+
+def _clean(path: str) -> str:
+    return path.removeprefix("L['self'].").removeprefix("L['self']")
+
+
+def _uses_batch(name: str, kind: NormKind, arguments: Mapping[str, Any]) -> bool | None:
+    if kind is NormKind.INSTANCE:
+        return bool(arguments.get("use_input_stats", True))
+    if kind is not NormKind.BATCH:
+        return True
+    if "no_training" in name or "no_update" in name:
+        return False
+    if name == "_batch_norm_with_update":
+        return True
+    return bool(arguments.get("training", False)) or arguments.get("running_mean") is None
+
+
+def _location(node: fx.Node) -> Location | None:
+    return caller_in_text(node.meta.get("stack_trace") or "")
+
+
+def tensors_of_call(call: NormCall, attributes: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors that a normalisation call of an exported graph reads, by argument name."""
+    found = {}
+    for name in ("running_mean", "running_var", "weight", "bias"):
+        node = call.arguments.get(name)
+        target = node.meta.get("attribute") if isinstance(node, fx.Node) else None
+        value = attributes.get(target) if isinstance(target, str) else None
+        if isinstance(value, Tensor):
+            found[name] = value
+    return found

@@ -1,0 +1,95 @@
+"""Which modules and functions are normalisation, and of which kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from bnlint.tracing.kinds import NormKind
+
+_CLASSES: tuple[tuple[type[nn.Module], NormKind], ...] = (
+    (_BatchNorm, NormKind.BATCH),
+    (_InstanceNorm, NormKind.INSTANCE),
+    (nn.LayerNorm, NormKind.LAYER),
+    (nn.GroupNorm, NormKind.GROUP),
+    (nn.RMSNorm, NormKind.RMS),
+    (nn.LocalResponseNorm, NormKind.LOCAL_RESPONSE),
+    (nn.CrossMapLRN2d, NormKind.LOCAL_RESPONSE),
+)
+
+_NAMES: tuple[tuple[re.Pattern[str], NormKind], ...] = (
+    (re.compile(r"BatchNorm(Act)?([123]d)?$|^FrozenBatchNorm|^FrozenBN", re.IGNORECASE), NormKind.BATCH),
+    (re.compile(r"RMSNorm(2d)?$", re.IGNORECASE), NormKind.RMS),
+    (re.compile(r"LayerNorm([123]d)?$", re.IGNORECASE), NormKind.LAYER),
+    (re.compile(r"InstanceNorm([123]d)?$", re.IGNORECASE), NormKind.INSTANCE),
+    (re.compile(r"GroupNorm$", re.IGNORECASE), NormKind.GROUP),
+)
+
+FUNCTIONS: dict[Callable[..., Any], NormKind] = {
+    F.batch_norm: NormKind.BATCH,
+    torch.batch_norm: NormKind.BATCH,
+    torch.native_batch_norm: NormKind.BATCH,
+    F.instance_norm: NormKind.INSTANCE,
+    torch.instance_norm: NormKind.INSTANCE,
+    F.layer_norm: NormKind.LAYER,
+    torch.layer_norm: NormKind.LAYER,
+    torch.native_layer_norm: NormKind.LAYER,
+    F.group_norm: NormKind.GROUP,
+    torch.group_norm: NormKind.GROUP,
+    torch.native_group_norm: NormKind.GROUP,
+    F.rms_norm: NormKind.RMS,
+    torch.rms_norm: NormKind.RMS,
+    F.local_response_norm: NormKind.LOCAL_RESPONSE,
+}
+"""Kind of each functional form."""
+
+_known: dict[type, NormKind | None] = {}
+
+
+def norm_kind(module: nn.Module) -> NormKind | None:
+    """The kind of normalisation that a module does, `None` for any other module.
+
+    Classes of `torch.nn` and their subclasses are told by inheritance. A class that does the arithmetic itself (a
+    FrozenBatchNorm2d, an RMSNorm of a language model) is told by its name, if it has no child modules, and, for
+    BatchNorm, if it keeps a running mean and a running variance.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        return kind_by_name(module.original_name) if hasattr(module, "running_var") else None
+    cls = type(module)
+    if cls not in _known:
+        _known[cls] = next((kind for base, kind in _CLASSES if issubclass(cls, base)), None) or kind_by_name(
+            cls.__name__
+        )
+    kind = _known[cls]
+    if kind is None or issubclass(cls, tuple(base for base, _ in _CLASSES)):
+        return kind
+    if module._modules or (kind is NormKind.BATCH and getattr(module, "running_var", None) is None):
+        return None
+    return kind
+
+
+def kind_by_name(class_name: str) -> NormKind | None:
+    """The kind of normalisation that a class name stands for, `None` for other names."""
+    return next((kind for pattern, kind in _NAMES if pattern.search(class_name)), None)
+
+
+def is_frozen_batch_norm(module: nn.Module) -> bool:
+    """Whether a BatchNorm normalises by its running statistics whatever its mode: it keeps its scale in buffers."""
+    return (
+        norm_kind(module) is NormKind.BATCH
+        and not isinstance(module, _BatchNorm)
+        and "frozen" in type(module).__name__.lower()
+    )
+
+
+def has_torch_forward(module: nn.Module) -> bool:
+    """Whether the code of `forward` is PyTorch's own, so that a subclass adds nothing to the computation."""
+    forward = type(module).forward
+    return (getattr(forward, "__module__", None) or "").startswith(("torch.nn.", "torch.ao.nn."))

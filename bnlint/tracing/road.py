@@ -1,0 +1,128 @@
+"""The road to a graph: the best way first, and a reason wherever it had to leave it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from torch import fx, nn
+
+from bnlint.tracing.failure import describe, where
+from bnlint.tracing.infer_inputs import guesses
+from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.kinds import How
+from bnlint.tracing.norm_calls import find_norm_calls
+from bnlint.tracing.norms import norm_kind
+from bnlint.tracing.parts import add_parts
+from bnlint.tracing.record import Record, record
+from bnlint.tracing.symbolic import Symbolic, symbolic
+from bnlint.tracing.trace import Trace
+from bnlint.tracing.watchdog import OutOfTime
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds for all attempts together."""
+
+_LEAST = 1.0
+"""Seconds that a fallback gets even if the attempts before it took all the time."""
+
+
+def trace_module(model: nn.Module, inputs: Inputs | None = None, timeout: float = DEFAULT_TIMEOUT) -> Trace:
+    """Get the best graph of a model.
+
+    Args:
+        model: The model; it is not changed.
+        inputs: What to call it with; guessed if not given.
+        timeout: Seconds for all attempts together.
+
+    Returns:
+        The trace. Tracing never raises because of the model: the reason of a failure is in `Trace.reason`.
+    """
+    deadline = time.monotonic() + timeout
+    best: tuple[Record, Inputs] | None = None
+    for candidate in [inputs] if inputs is not None else guesses(model):
+        recorded, how, reason = _record(model, candidate, deadline)
+        if recorded.error is None:
+            return _whole(recorded, candidate, how, reason)
+        if best is None or len(recorded.norm_calls) > len(best[0].norm_calls):
+            best = recorded, candidate
+        if how is How.RECORDED_WITH_VALUES or isinstance(recorded.error, OutOfTime):
+            break  # the guess was good enough to get that far, and the next would take as long
+    return _fall_back(model, best, deadline)
+
+
+def _record(model: nn.Module, inputs: Inputs, deadline: float) -> tuple[Record, How, str]:
+    recorded = record(model, inputs, timeout=_left(deadline))
+    if recorded.error is None or not recorded.needs_values or isinstance(recorded.error, OutOfTime):
+        return recorded, How.RECORDED, ""
+    line = where(recorded.error)
+    reason = f"the model's code needs values{f' at {line}' if line else ''}, so it was run on a copy in CPU memory"
+    return record(model, inputs, values=True, timeout=_left(deadline)), How.RECORDED_WITH_VALUES, reason
+
+
+def _whole(recorded: Record, inputs: Inputs, how: How, reason: str) -> Trace:
+    return Trace(
+        graph=recorded.graph,
+        how=how,
+        reason=reason,
+        inputs=str(inputs),
+        inputs_assumed=inputs.assumed,
+        batch_size=inputs.batch_size,
+        norm_calls=recorded.norm_calls,
+        attributes=recorded.attributes,
+        complete=recorded.unexplained == 0,
+    )
+
+
+def _fall_back(model: nn.Module, best: tuple[Record, Inputs] | None, deadline: float) -> Trace:
+    """Without an input, or with a forward that fails: symbolic tracing, then parts, then nothing."""
+    if best is None:
+        why = "no input is known and none could be guessed from the first layers"
+    else:
+        why = describe(best[0].error)
+    traced = symbolic(model, max(_LEAST, _left(deadline)))
+    if isinstance(traced, Symbolic) and not traced.opaque:
+        calls = _calls(traced.graph, traced.attributes, model)
+        return Trace(traced.graph, How.SYMBOLIC, why, norm_calls=calls, attributes=traced.attributes)
+    if best is not None and best[0].norm_calls and not isinstance(best[0].error, OutOfTime):
+        graph, attributes, shown = best[0].graph, best[0].attributes, best[1]
+    elif isinstance(traced, Symbolic):
+        graph, attributes, shown = traced.graph, traced.attributes, None
+    else:
+        graph, attributes, shown = fx.Graph(), {}, best[1] if best is not None else None
+    return _partial(model, graph, attributes, shown, why, deadline)
+
+
+def _partial(
+    model: nn.Module,
+    graph: fx.Graph,
+    attributes: Mapping[str, Any],
+    inputs: Inputs | None,
+    why: str,
+    deadline: float,
+) -> Trace:
+    seen = frozenset(call.layer for call in _calls(graph, attributes, model))
+    together = add_parts(graph, attributes, model, seen, time.monotonic() + max(_LEAST, _left(deadline)))
+    calls = _calls(graph, together, model)
+    layers = {path for path, module in model.named_modules() if norm_kind(module) is not None}
+    reached = len({call.layer for call in calls} & layers)
+    return Trace(
+        graph=graph,
+        how=How.PARTIAL if calls else How.NONE,
+        reason=f"{why}; {reached} of {len(layers)} normalisation layers were seen" if calls else why,
+        inputs="" if inputs is None else str(inputs),
+        inputs_assumed=inputs is not None and inputs.assumed,
+        batch_size=None if inputs is None else inputs.batch_size,
+        norm_calls=calls,
+        attributes=together,
+        complete=False,
+    )
+
+
+def _calls(graph: fx.Graph, attributes: Mapping[str, Any], model: nn.Module) -> tuple[Any, ...]:
+    modules = dict(model.named_modules())
+    return find_norm_calls(graph, attributes, modules, frozenset(modules))
+
+
+def _left(deadline: float) -> float:
+    return max(0.1, deadline - time.monotonic())
