@@ -1,0 +1,1 @@
+"""What is true of each normalisation call and of the model."""

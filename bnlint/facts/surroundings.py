@@ -1,0 +1,165 @@
+"""What feeds a normalisation call and what it feeds, in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.tracing.kinds import Role
+from bnlint.tracing.roles import TRANSPARENT
+from bnlint.tracing.trace import NormCall, Trace
+
+Names = frozenset[str]
+
+SEQUENCE_ROLES = frozenset({Role.ATTENTION, Role.RECURRENT, Role.EMBEDDING})
+"""Roles that only sequence models have, unless the sequence is the pixel grid of an image."""
+
+_IMAGE = "image"
+_SCORE_ROLES = frozenset({
+    Role.MOVE, Role.PART, Role.ADDITION, Role.MULTIPLICATION, Role.OTHER, Role.DROPOUT, Role.SOFTMAX,
+    Role.CONCATENATION,
+})  # fmt: skip
+"""What may stand between the products and the softmax of an attention written by hand: scale, mask, bias, dropout."""
+
+_SCORE_DISTANCE = 8
+
+
+class Surroundings:
+    """Answers questions about the neighbours of calls in one graph, each in time proportional to what it looks at.
+
+    Args:
+        trace: The trace; the sequence evidence of all nodes is worked out in two passes over its graph.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._position = {node: index for index, node in enumerate(trace.graph.nodes)}
+        self._roles = {node: self._role(node) for node in self._position}
+        self._attention = frozenset(node for node, role in self._roles.items() if self._is_attention(node, role))
+        self._above = self._collect(self._position, self._sources)
+        self._below = self._collect(reversed(self._position), lambda node: node.users)
+
+    def fed_by(self, call: NormCall) -> Maybe[Names]:
+        """Roles of the nearest operators upstream that are not transparent."""
+        if call.input_node is None:
+            return UNKNOWN
+        return self._nearest(call.node, [call.input_node], self._sources)
+
+    def feeds(self, call: NormCall) -> Maybe[Names]:
+        """Roles of the nearest operators downstream that are not transparent."""
+        return self._nearest(call.node, list(call.node.users), lambda node: node.users)
+
+    def sequence_evidence(self, call: NormCall) -> Maybe[Names]:
+        """Roles of sequence models up- or downstream of a call on values of rank 2 or 3."""
+        shape = call.input_shape
+        if shape is None:
+            return UNKNOWN
+        if len(shape) > 3:
+            return frozenset()
+        above, below = self._above[call.node], self._below[call.node]
+        evidence = (above | below) & SEQUENCE_ROLES
+        if _IMAGE in above:
+            evidence &= {Role.RECURRENT}
+        return frozenset(str(role) for role in evidence)
+
+    def _nearest(
+        self, call: fx.Node, start: list[fx.Node], step: Callable[[fx.Node], Iterable[fx.Node]]
+    ) -> Maybe[Names]:
+        found: set[str] = set()
+        seen: set[fx.Node] = {call}
+        pending = start
+        while pending:
+            node = pending.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            role = self._roles[node]
+            if role is Role.UNKNOWN:
+                return UNKNOWN
+            if role not in TRANSPARENT:
+                found.add(str(role))
+            if role in TRANSPARENT or role is Role.DROPOUT:
+                beyond = list(step(node))
+                if not beyond and not self._trace.complete:
+                    return UNKNOWN
+                pending.extend(beyond)
+        if not found and not self._trace.complete:
+            return UNKNOWN
+        return frozenset(found)
+
+    def _sources(self, node: fx.Node) -> Iterator[fx.Node]:
+        """The nodes whose values a node reads, with the earlier writes in place into them."""
+        for source in node.all_input_nodes:
+            yield source
+            for writer in source.meta.get("written_by", ()):
+                if writer is not node and self._position[writer] < self._position[node]:
+                    yield writer
+
+    def _role(self, node: fx.Node) -> Role:
+        role: Role = node.meta.get("role", Role.UNKNOWN)
+        if role is Role.DROPOUT and not self._is_active_dropout(node):
+            return Role.MOVE
+        return role
+
+    def _is_active_dropout(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            module: nn.Module = self._trace.attributes[str(node.target)]
+            return module.training and getattr(module, "p", 1.0) > 0
+        probability = _argument(node, 1, "p", 0.5)
+        training = _argument(node, 2, "training", _argument(node, 2, "train", True))
+        return bool(training) and probability != 0
+
+    def _is_attention(self, node: fx.Node, role: Role) -> bool:
+        if role is Role.ATTENTION:
+            return True
+        if role is not Role.SOFTMAX:
+            return False
+        return self._reaches_product([node], self._sources) and self._reaches_product([node], lambda n: n.users)
+
+    def _reaches_product(self, start: list[fx.Node], step: Callable[[fx.Node], Iterable[fx.Node]]) -> bool:
+        front, seen = start, set(start)
+        for _ in range(_SCORE_DISTANCE):
+            following = [n for node in front for n in step(node) if n not in seen]
+            if any(self._roles[node] is Role.MATMUL for node in following):
+                return True
+            front = [node for node in following if self._roles[node] in _SCORE_ROLES]
+            seen.update(front)
+        return False
+
+    def _collect(
+        self, order: Iterable[fx.Node], step: Callable[[fx.Node], Iterable[fx.Node]]
+    ) -> dict[fx.Node, frozenset[Any]]:
+        """For each node, the marks of all nodes before it in `order` that lead to it."""
+        collected: dict[fx.Node, frozenset[Any]] = {}
+        for node in order:
+            marks: frozenset[Any] = frozenset()
+            for neighbour in step(node):
+                above = collected.get(neighbour)
+                if above is not None and not above <= marks:
+                    marks |= above
+            collected[node] = marks | self._marks(node)
+        return collected
+
+    def _marks(self, node: fx.Node) -> frozenset[Any]:
+        if node in self._attention:
+            return frozenset({Role.ATTENTION})
+        role = self._roles[node]
+        if role in SEQUENCE_ROLES:
+            return frozenset({role})
+        if role in (Role.INPUT, Role.CONVOLUTION) and _rank(node) >= 4:
+            return frozenset({_IMAGE})
+        return frozenset()
+
+
+def _rank(node: fx.Node) -> int:
+    value = node.meta.get("val")
+    return value.dim() if isinstance(value, Tensor) else 0
+
+
+def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
+    if name in node.kwargs:
+        return node.kwargs[name]
+    return node.args[position] if len(node.args) > position else default
