@@ -1,0 +1,108 @@
+"""Applies rules to a table of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bnlint.facts.records import FactTable, ModelFacts, NormFacts
+from bnlint.facts.unknown import UNKNOWN, Unknown
+from bnlint.facts.vocabulary import remedy
+from bnlint.report import Context, Evidence, FactValue, Finding, NotRun
+from bnlint.ruleset.conditions import Record
+from bnlint.ruleset.rule import Rule
+
+UNDETERMINED = "bnlint could not determine it for this layer"
+"""The remedy where everything was at hand and a fact is still unknown."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the rules say of a table of facts.
+
+    Attributes:
+        findings: By severity, the worst first, then by code.
+        not_run: By code, one entry for each set of missing facts.
+        passed: Codes of the rules that could be decided on every record and found nothing.
+    """
+
+    findings: tuple[Finding, ...]
+    not_run: tuple[NotRun, ...]
+    passed: tuple[str, ...]
+
+
+def apply_rules(rules: Sequence[Rule], table: FactTable, context: Context) -> Outcome:
+    """Apply rules to a table of facts.
+
+    Args:
+        rules: The rules; one that makes no sense in the context is left out of the outcome.
+        table: The facts.
+        context: What the model is about to do.
+    """
+    findings: list[Finding] = []
+    not_run: list[NotRun] = []
+    passed: list[str] = []
+    for rule in sorted(rules, key=lambda rule: rule.code):
+        if context not in rule.contexts:
+            continue
+        finding, undecided = _apply(rule, table)
+        if finding is not None:
+            findings.append(finding)
+        not_run += undecided
+        if finding is None and not undecided:
+            passed.append(rule.code)
+    findings.sort(key=lambda finding: (-finding.severity.rank, finding.code))
+    return Outcome(tuple(findings), tuple(not_run), tuple(passed))
+
+
+def _apply(rule: Rule, table: FactTable) -> tuple[Finding | None, list[NotRun]]:
+    records: Sequence[Record] = (table.model,) if rule.of == "model" else table.norms
+    found: list[Record] = []
+    undecided: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        verdict = rule.when.judge(record)
+        if verdict.truth is UNKNOWN:
+            undecided.setdefault(verdict.undecided, []).append(record)
+        elif verdict.truth:
+            found.append(record)
+    not_run = [_not_run(rule, missing, records, table) for missing, records in undecided.items()]
+    return (_finding(rule, found) if found else None), not_run
+
+
+def _finding(rule: Rule, records: Sequence[Record]) -> Finding:
+    layers = _layers(records)
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        severity=rule.severity,
+        message=rule.message.fill(records, len(layers)),
+        why=rule.why,
+        fix=rule.fix,
+        layers=layers,
+        evidence=tuple(_evidence(rule, record) for record in records),
+        references=rule.references,
+    )
+
+
+def _evidence(rule: Rule, record: Record) -> Evidence:
+    layer = record.layer if isinstance(record, NormFacts) else ""
+    facts = {name: _shown(getattr(record, name)) for name in rule.facts}
+    return Evidence(layer=layer, facts=facts, location=record.location)
+
+
+def _shown(value: bool | int | float | str | frozenset[str] | tuple[int, ...] | Unknown | None) -> FactValue:
+    if isinstance(value, Unknown):
+        return value.value
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _not_run(rule: Rule, missing: tuple[str, ...], records: Sequence[Record], table: FactTable) -> NotRun:
+    supply = remedy(missing, ModelFacts if rule.of == "model" else NormFacts, table.available) or UNDETERMINED
+    return NotRun(code=rule.code, name=rule.name, layers=_layers(records), missing=missing, remedy=supply)
+
+
+def _layers(records: Iterable[Record]) -> tuple[str, ...]:
+    """Paths of the layers, each once, in the order of the records."""
+    return tuple(dict.fromkeys(record.layer for record in records if isinstance(record, NormFacts)))

@@ -1,0 +1,148 @@
+"""Three-valued conditions over the facts of one record.
+
+The logic is Kleene's: what is unknown makes a condition unknown, unless the rest decides it either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from bnlint.facts.records import ModelFacts, NormFacts
+from bnlint.facts.unknown import UNKNOWN, Unknown
+
+Record = NormFacts | ModelFacts
+Truth = bool | Literal[Unknown.UNKNOWN]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a condition says of a record.
+
+    Attributes:
+        truth: True, false or unknown.
+        undecided: The unknown facts that would decide it, in order of reading; empty unless `truth` is unknown.
+    """
+
+    truth: Truth
+    undecided: tuple[str, ...] = ()
+
+
+class Condition(Protocol):
+    """A condition on one record."""
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Names of the facts that the condition reads, each once, in order of reading."""
+
+    def judge(self, record: Record) -> Verdict:
+        """Whether the condition holds on a record."""
+
+
+def _has(value: frozenset[str], names: frozenset[str]) -> bool:
+    return not value.isdisjoint(names)
+
+
+OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "equals": lambda value, operand: bool(value == operand),
+    "in": lambda value, operand: value in operand,
+    "not_in": lambda value, operand: value not in operand,
+    "less_than": lambda value, operand: bool(value < operand),
+    "at_most": lambda value, operand: bool(value <= operand),
+    "more_than": lambda value, operand: bool(value > operand),
+    "at_least": lambda value, operand: bool(value >= operand),
+    "has": _has,
+    "lacks": lambda value, operand: not _has(value, operand),
+    "empty": lambda value, operand: (not value) is operand,
+}
+"""What each operator does with a known fact and its operand. `equals` is how a bare value is meant."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One fact, one operator, one operand.
+
+    A fact that is `None` does not apply to the record: every comparison with it is false, except equality with null.
+    """
+
+    fact: str
+    operator: str
+    operand: Any
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The fact."""
+        return (self.fact,)
+
+    def judge(self, record: Record) -> Verdict:
+        """Compare the fact of a record."""
+        value = getattr(record, self.fact)
+        if value is UNKNOWN:
+            return Verdict(UNKNOWN, (self.fact,))
+        if value is None or self.operand is None:
+            return Verdict(value is None and self.operand is None)
+        return Verdict(OPERATORS[self.operator](value, self.operand))
+
+
+@dataclass(frozen=True)
+class Every:
+    """All of the parts hold."""
+
+    parts: tuple[Condition, ...]
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts of the parts."""
+        return _facts(self.parts)
+
+    def judge(self, record: Record) -> Verdict:
+        """False if any part is false, else unknown if any part is unknown, else true."""
+        return _combine(self.parts, record, decisive=False)
+
+
+@dataclass(frozen=True)
+class Some:
+    """At least one of the parts holds."""
+
+    parts: tuple[Condition, ...]
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts of the parts."""
+        return _facts(self.parts)
+
+    def judge(self, record: Record) -> Verdict:
+        """True if any part is true, else unknown if any part is unknown, else false."""
+        return _combine(self.parts, record, decisive=True)
+
+
+@dataclass(frozen=True)
+class Negation:
+    """The part does not hold."""
+
+    part: Condition
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts of the part."""
+        return self.part.facts
+
+    def judge(self, record: Record) -> Verdict:
+        """The opposite of the part; unknown stays unknown."""
+        verdict = self.part.judge(record)
+        return verdict if verdict.truth is UNKNOWN else Verdict(not verdict.truth)
+
+
+def _facts(parts: tuple[Condition, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fact for part in parts for fact in part.facts))
+
+
+def _combine(parts: tuple[Condition, ...], record: Record, *, decisive: bool) -> Verdict:
+    undecided: dict[str, None] = {}
+    for part in parts:
+        verdict = part.judge(record)
+        if verdict.truth is decisive:
+            return Verdict(decisive)
+        undecided.update(dict.fromkeys(verdict.undecided))
+    return Verdict(UNKNOWN, tuple(undecided)) if undecided else Verdict(not decisive)

@@ -1,0 +1,54 @@
+"""A rule, ready to be applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bnlint.report import Context, Severity
+from bnlint.ruleset.conditions import Condition
+from bnlint.ruleset.message import Message
+from bnlint.ruleset.schema import Examples
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        code: Rule code, such as `BN501`.
+        name: Rule name, such as `never-updated-statistics`.
+        summary: One sentence for the list of rules.
+        severity: How much a finding matters.
+        contexts: In which contexts the rule makes sense.
+        of: Which record it reads: `norm` for every normalisation call, `model` for the model.
+        when: The condition; where it holds, there is a finding.
+        options: The numbers that the condition and the texts refer to.
+        message: What is said of a finding.
+        why: Why it matters.
+        fix: What to do.
+        references: Papers and threads.
+        examples: Models that show the rule.
+        source: The file that the rule comes from, as messages name it.
+    """
+
+    code: str
+    name: str
+    summary: str
+    severity: Severity
+    contexts: tuple[Context, ...]
+    of: Literal["norm", "model"]
+    when: Condition
+    options: Mapping[str, int | float]
+    message: Message
+    why: str
+    fix: str
+    references: tuple[str, ...]
+    examples: Examples
+    source: str
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts that the rule reads: those of the condition in order of reading, then those of the message."""
+        return tuple(dict.fromkeys((*self.when.facts, *self.message.facts)))
