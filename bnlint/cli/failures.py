@@ -1,0 +1,48 @@
+"""What becomes of an exception: a sentence on stderr and an exit code."""
+
+from __future__ import annotations
+
+import traceback
+from typing import IO, Any, Final
+
+import click
+
+from bnlint.cli.streams import complain
+from bnlint.errors import BnlintError
+
+WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class CommandError(click.ClickException):
+    """The end of a command that did not do what was asked.
+
+    Args:
+        text: What stderr says.
+        status: Exit status of the process.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click passes none
+        """Write the text to stderr, without click's own heading."""
+        complain(self.message)
+
+
+def as_command_error(error: BaseException, *, debug: bool) -> CommandError:
+    """How a command ends for an exception.
+
+    Args:
+        error: What was raised; `SystemExit` too, which the code of a model may raise.
+        debug: Whether the user asked for the traceback.
+    """
+    trace = "".join(traceback.format_exception(error)) if debug else ""
+    if isinstance(error, KeyboardInterrupt):
+        return CommandError(f"{trace}bnlint: interrupted", INTERRUPTED)
+    if isinstance(error, BnlintError):
+        return CommandError(f"{trace}bnlint: {error}", error.exit_code)
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ").removesuffix(".")
+    advice = "please report it" if debug else "run again with --debug and report it"
+    return CommandError(f"{trace}bnlint itself failed: {what}; {advice}", WRONG_USAGE)

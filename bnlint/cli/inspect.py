@@ -1,0 +1,33 @@
+"""`bnlint inspect`: the fact table of a model."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from bnlint.cli.options import debug_option, target_options
+from bnlint.cli.progress import progress_bar
+from bnlint.cli.streams import stdout_is_for_the_report, write
+
+
+@click.command(short_help="Show the facts about a model that the rules read.")
+@target_options
+@click.option("--all", "everything", is_flag=True, help="Every fact of every call, nothing grouped.")
+@debug_option
+def inspect(*, target: str, inputs: tuple[str, ...], everything: bool, **options: Any) -> None:
+    """Show the facts about the normalisation layers of TARGET.
+
+    TARGET is what `bnlint check` takes. Layers that agree stand in one row; `bnlint facts` says what each fact means.
+    """
+    with progress_bar() as progress, stdout_is_for_the_report():
+        from bnlint import linter
+
+        table = linter.inspect(target, inputs=inputs or None, progress=progress, **options)
+
+    from bnlint.reporters import fact_table
+    from bnlint.reporters.style import Style
+
+    render = fact_table.render_all if everything else fact_table.render
+    write(render(table, Style.of_stream(sys.stdout)))

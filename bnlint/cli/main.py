@@ -1,0 +1,84 @@
+"""The command line: `bnlint` and its commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from bnlint import __version__
+from bnlint.cli.check import check
+from bnlint.cli.explain import explain
+from bnlint.cli.facts import facts
+from bnlint.cli.failures import INTERRUPTED, WRONG_USAGE, CommandError, as_command_error
+from bnlint.cli.inspect import inspect
+from bnlint.cli.rules import rules
+from bnlint.cli.streams import complain
+
+
+class _Commands(click.Group):
+    """Offers the nearest command to a misspelt one, and turns every exception into an exit code and a sentence."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in self.commands or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        import difflib  # only a mistake needs it
+
+        close = difflib.get_close_matches(name, self.commands, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(self.commands)}."
+        raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except BaseException as error:
+            raise as_command_error(error, debug="bnlint.debug" in ctx.meta) from error
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="bnlint", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    r"""The linter for normalisation layers in PyTorch models.
+
+    It finds a forgotten eval(), BatchNorm after an activation, batches too small for BatchNorm, BatchNorm where a
+    sequence model wants LayerNorm, dead running statistics, and more.
+
+    \b
+      bnlint check model.safetensors
+      bnlint check model.pt --trust
+      bnlint check torchvision.models:resnet18 --weights r18.pth --input 1x3x224x224
+
+    Exit codes: 0 clean, 1 findings, 2 wrong usage or an internal error, 3 something could not be analysed,
+    130 interrupted.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+for command in (check, inspect, rules, explain, facts):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    try:
+        code = cli.main(prog_name="bnlint", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.status if isinstance(error, CommandError) else WRONG_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        complain("bnlint: interrupted")
+        code = INTERRUPTED
+    sys.exit(code or 0)

@@ -1,0 +1,109 @@
+"""A page of styled text: prose wrapped beside a narrow column of labels."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bnlint.reporters.style import Style, printable
+
+GUTTER: Final = 9
+"""Width of the column of labels: that of `warning` and two spaces."""
+_CODE: Final = re.compile(r"`([^`]+)`")
+
+
+def prose(text: str, style: str = "") -> Text:
+    """A line of text in which what stands in backticks is code: coloured, the backticks kept for plain output."""
+    line = Text(printable(text), style=style)
+    line.highlight_regex(_CODE, "cyan")
+    return line
+
+
+class Page:
+    """Collects lines; each method adds some.
+
+    Args:
+        style: Width and colour of the page.
+    """
+
+    def __init__(self, style: Style) -> None:
+        self._width = style.width
+        self._file = io.StringIO()
+        self._console = Console(
+            file=self._file,
+            width=style.width,
+            force_terminal=style.colour,
+            color_system="standard" if style.colour else None,
+            no_color=not style.colour,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            legacy_windows=False,
+            _environ={},
+        )
+
+    def blank(self) -> None:
+        """An empty line."""
+        self._file.write("\n")
+
+    def line(self, text: Text | str, *, label: Text | str = "", indent: int | None = None) -> None:
+        """Text that wraps at the width of the page.
+
+        Args:
+            text: What to write; a `str` is taken as prose.
+            label: What stands to its left in the first line; a `str` is dim.
+            indent: Columns before the text; by default those of the gutter where there is a label, else 0.
+        """
+        if indent is None:
+            indent = GUTTER if label else 0
+        body = text if isinstance(text, Text) else prose(text)
+        first = label.copy() if isinstance(label, Text) else Text(label, style="dim")
+        first.pad_right(indent - first.cell_len)
+        for wrapped in body.wrap(self._console, max(self._width - indent, 20)):
+            wrapped.rstrip()
+            self._write(Text.assemble(first, wrapped))
+            first = Text(" " * indent)
+
+    def paragraphs(self, text: str, *, label: str = "") -> None:
+        """Several lines of prose, each wrapped by itself; only the first has the label."""
+        for line in text.strip().splitlines():
+            self.line(line, label=label, indent=GUTTER)
+            label = ""
+
+    def clipped(self, text: Text, *, label: str = "") -> None:
+        """One line that is cut, not wrapped: source code."""
+        line = Text.assemble((f"{label:<{GUTTER}}", "dim"), text)
+        line.truncate(self._width, overflow="ellipsis")
+        self._write(line)
+
+    def verbatim(self, text: str, *, label: str = "") -> None:
+        """Lines that are neither wrapped nor cut: code, and addresses, which could not be copied otherwise."""
+        for line in text.strip("\n").splitlines():
+            self._write(Text.assemble((f"{label:<{GUTTER}}", "dim"), printable(line)))
+            label = ""
+
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table without rules, two columns from the edge; its first column wraps in what room the others leave."""
+        table = Table(box=None, padding=(0, 2, 0, 0), expand=False, header_style="dim", show_edge=False)
+        for position, heading in enumerate(headings):
+            table.add_column(Text(heading), overflow="fold", style="" if position else "green", no_wrap=bool(position))
+        for row in rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        with self._console.capture() as capture:
+            self._console.print(table, width=self._width - 2)
+        for line in capture.get().splitlines():
+            self._write(Text.assemble("  ", Text.from_ansi(line)))
+
+    def text(self) -> str:
+        """All that was written, ending in a line break."""
+        return self._file.getvalue()
+
+    def _write(self, line: Text) -> None:
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)

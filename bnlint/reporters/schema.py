@@ -1,0 +1,55 @@
+"""The JSON Schema of reports, generated from the records themselves."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from bnlint import report as records
+from bnlint.report import REPORT_SCHEMA, Report
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_ATTRIBUTE: Final = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
+
+
+def report_schema() -> dict[str, Any]:
+    """The schema of what the `json` format writes, Draft 2020-12.
+
+    Returns:
+        A schema whose descriptions are the docstrings of the records; every property is required, because the format
+        leaves none out, and unknown ones are admitted, so that a later minor version can add some.
+    """
+    (root,), definitions = msgspec.json.schema_components([Report], ref_template="#/$defs/{name}")
+    for name, definition in definitions.items():
+        _describe(definition, getattr(records, name))
+    properties = definitions[Report.__name__]["properties"]
+    properties["ok"] = {"type": "boolean", "description": "Whether the exit code is 0."}
+    properties["exit_code"] = {"enum": [0, 1, 3], "description": inspect.getdoc(Report.exit_code)}
+    definitions[Report.__name__]["required"] += ["ok", "exit_code"]
+    return {"$schema": DIALECT, "$id": REPORT_SCHEMA, "title": "Report of bnlint", **root, "$defs": definitions}
+
+
+def render_schema() -> str:
+    """The schema as the text of `docs/report-schema.json`."""
+    return msgspec.json.format(msgspec.json.encode(report_schema()), indent=2).decode() + "\n"
+
+
+def _describe(definition: dict[str, Any], record: type) -> None:
+    """Move the descriptions of attributes from the docstring of a record to the properties of its schema."""
+    documentation = inspect.getdoc(record) or ""
+    definition["description"] = documentation.partition("\n\n")[0]
+    properties = definition.get("properties", {})
+    for name, text in _ATTRIBUTE.findall(documentation.partition("Attributes:\n")[2]):
+        properties[name]["description"] = " ".join(text.split())
+    if properties:
+        for schema in properties.values():
+            schema.pop("default", None)
+        definition["required"] = list(properties)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_schema())

@@ -1,0 +1,83 @@
+"""How a report is to look, and the few text helpers that every format shares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+from bnlint.grouping import MODEL
+from bnlint.report import FactValue, Location
+
+NARROWEST: Final = 40
+WIDEST: Final = 120
+"""Prose of more than about 120 columns is hard to read."""
+WIDTH_OF_A_PIPE: Final = 80
+
+
+@dataclass(frozen=True)
+class Style:
+    """The surroundings that a report is written for.
+
+    Attributes:
+        width: Columns to fill, at least 1.
+        colour: Whether escape sequences for colours may be written.
+    """
+
+    width: int = WIDTH_OF_A_PIPE
+    colour: bool = False
+
+    @classmethod
+    def of_stream(cls, stream: TextIO) -> Style:
+        """The style that suits a stream: plain for a pipe or where `NO_COLOR` is set, else that of the terminal."""
+        columns = shutil.get_terminal_size((WIDTH_OF_A_PIPE, 24)).columns
+        width = min(max(columns, NARROWEST), WIDEST)
+        wants_colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return cls(width, stream.isatty() and wants_colour)
+
+
+def printable(text: str) -> str:
+    """The text without what would act on a terminal or break a line: a name in a file may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def layer_name(layer: str) -> str:
+    """A layer path as a person reads it; the empty one is the model itself."""
+    return printable(layer) or MODEL
+
+
+def place(location: Location) -> str:
+    """A location as `file:line`, which editors and terminals can open."""
+    return f"{printable(location.file)}:{location.line}"
+
+
+def facts_text(facts: Mapping[str, FactValue]) -> str:
+    """Facts as `name=value`, one space between them, so that each can be searched for."""
+    return " ".join(f"{name}={value_text(value)}" for name, value in facts.items())
+
+
+def value_text(value: FactValue) -> str:
+    """A fact's value as a person reads it.
+
+    Args:
+        value: The value.
+
+    Returns:
+        `true`, `false`, a number, a text, a list joined by commas, `none` for what does not apply and `nothing` for
+        an empty list or text.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    items = (value,) if isinstance(value, str | int | float) else value
+    return ",".join(printable(str(item)) for item in items) or "nothing"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 layer`, `2 layers`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
