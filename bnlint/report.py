@@ -67,11 +67,13 @@ class Evidence(msgspec.Struct, frozen=True):
         layer: Path of the layer in the model, empty for the model itself.
         facts: Fact name to value, in the order in which the rule reads them.
         location: Where the layer is called, or where its class is defined.
+        definition: The class outside torch that the layer is a part of; its name stands as the function.
     """
 
     layer: str
     facts: dict[str, FactValue]
     location: Location | None = None
+    definition: Location | None = None
 
 
 class Finding(msgspec.Struct, frozen=True):

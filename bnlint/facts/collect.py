@@ -41,6 +41,15 @@ def collect(artifact: Artifact, trace: Trace, batch_size: int | None = None) -> 
     return _Collector(artifact, trace, batch_size).table()
 
 
+_SHAPE_FACTS = (
+    "input_shape",
+    "channel_axis",
+    "channel_axis_is_feature_axis",
+    "values_per_sample",
+    "values_per_channel",
+)
+
+
 class _Collector:
     def __init__(self, artifact: Artifact, trace: Trace, batch_size: int | None) -> None:
         self._artifact = artifact
@@ -100,6 +109,7 @@ class _Collector:
             feeds=self._surroundings.feeds(call),
             sequence_evidence=self._surroundings.sequence_evidence(call),
             location=call.location or self._class_location(call.layer),
+            definition=self._class_location(call.layer),
             **shape_facts(call, self._trace.batch_size, self._batch_size),
             **own,
         )
@@ -119,13 +129,14 @@ class _Collector:
         if self._trace.how is not How.NONE and self._trace.complete:
             nothing: frozenset[str] = frozenset()
             seen |= {"calls": 0, "fed_by": nothing, "feeds": nothing, "sequence_evidence": nothing}
-            seen |= dict.fromkeys(("input_shape", "channel_axis", "values_per_sample", "values_per_channel"))
+            seen |= dict.fromkeys(_SHAPE_FACTS)
         return NormFacts(
             layer=layer.path,
             kind=str(layer.kind),
             registered=UNKNOWN if layer.module is None else True,
             batch_size=UNKNOWN if self._batch_size is None else self._batch_size,
             location=self._class_location(layer.path),
+            definition=self._class_location(layer.path),
             **seen,
             **self._own(layer),
         )

@@ -22,7 +22,11 @@ GRAPHS = tuple(map(str, How))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NormFacts:
-    """What is true of one normalisation call, or of one normalisation layer where no call was seen."""
+    """What is true of one normalisation call, or of one normalisation layer where no call was seen.
+
+    Two fields are no facts, since no rule decides by them: `location`, the user's line of the call, and `definition`,
+    the class outside torch that the layer is a part of.
+    """
 
     layer: Annotated[str, Fact("Path of the layer in the model, as in `named_modules()`.", IDENTITY)]
     kind: Annotated[
@@ -178,6 +182,15 @@ class NormFacts:
     channel_axis: Annotated[
         Maybe[int | None], Fact("The axis of the input that is normalised by channel, from 0.", SHAPE, (Need.GRAPH,))
     ] = UNKNOWN
+    channel_axis_is_feature_axis: Annotated[
+        Maybe[bool | None],
+        Fact(
+            "Whether the channel axis is the one on which the layer upstream puts its channels or features, followed"
+            " through reshape, permute and flatten; null where no such layer is next upstream.",
+            SHAPE,
+            (Need.GRAPH,),
+        ),
+    ] = UNKNOWN
     values_per_sample: Annotated[
         Maybe[int | None],
         Fact("Values that one sample adds to each channel's statistics (H·W, L or 1).", SHAPE, (Need.GRAPH,)),
@@ -195,6 +208,7 @@ class NormFacts:
     ] = UNKNOWN
 
     location: Location | None = None
+    definition: Location | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

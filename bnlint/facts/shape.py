@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from bnlint.facts.axes import channel_axis_is_feature_axis
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.kinds import NormKind
 from bnlint.tracing.trace import NormCall
@@ -19,7 +20,8 @@ def shape_facts(call: NormCall, traced_batch: int | None, declared_batch: int | 
         declared_batch: Declared training batch on each device, in samples.
 
     Returns:
-        `input_shape`, `channel_axis`, `values_per_sample`, `values_per_channel` and `batch_size`.
+        `input_shape`, `channel_axis`, `channel_axis_is_feature_axis`, `values_per_sample`, `values_per_channel` and
+        `batch_size`.
     """
     shape = call.input_shape
     facts: dict[str, Any] = {"batch_size": UNKNOWN if declared_batch is None else declared_batch}
@@ -28,6 +30,7 @@ def shape_facts(call: NormCall, traced_batch: int | None, declared_batch: int | 
     axis = _channel_axis(call.kind, len(shape))
     per_sample = _values_per_sample(call.kind, shape, axis, traced_batch)
     facts |= {"input_shape": shape, "channel_axis": axis, "values_per_sample": per_sample}
+    facts["channel_axis_is_feature_axis"] = channel_axis_is_feature_axis(call, axis)
     if per_sample is None or per_sample is UNKNOWN:
         facts["values_per_channel"] = per_sample
     elif declared_batch is not None:

@@ -43,7 +43,7 @@ def apply_rules(rules: Sequence[Rule], table: FactTable, context: Context) -> Ou
     not_run: list[NotRun] = []
     passed: list[str] = []
     for rule in sorted(rules, key=lambda rule: rule.code):
-        if context not in rule.contexts:
+        if context not in rule.contexts and not rule.also_when_declared & table.available:
             continue
         finding, undecided = _apply(rule, table)
         if finding is not None:
@@ -87,7 +87,8 @@ def _finding(rule: Rule, records: Sequence[Record]) -> Finding:
 def _evidence(rule: Rule, record: Record) -> Evidence:
     layer = record.layer if isinstance(record, NormFacts) else ""
     facts = {name: _shown(getattr(record, name)) for name in rule.facts}
-    return Evidence(layer=layer, facts=facts, location=record.location)
+    definition = record.definition if isinstance(record, NormFacts) else record.location
+    return Evidence(layer=layer, facts=facts, location=record.location, definition=definition)
 
 
 def _shown(value: bool | int | float | str | frozenset[str] | tuple[int, ...] | Unknown | None) -> FactValue:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bnlint.facts.vocabulary import Need
 from bnlint.report import Context, Severity
 from bnlint.ruleset.conditions import Condition
 from bnlint.ruleset.message import Message
@@ -22,6 +23,7 @@ class Rule:
         summary: One sentence for the list of rules.
         severity: How much a finding matters.
         contexts: In which contexts the rule makes sense.
+        also_when_declared: What, once the user declares it, makes the rule sensible in any context.
         of: Which record it reads: `norm` for every normalisation call, `model` for the model.
         when: The condition; where it holds, there is a finding.
         options: The numbers that the condition and the texts refer to.
@@ -38,6 +40,7 @@ class Rule:
     summary: str
     severity: Severity
     contexts: tuple[Context, ...]
+    also_when_declared: frozenset[Need]
     of: Literal["norm", "model"]
     when: Condition
     options: Mapping[str, int | float]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bnlint.errors import RuleFileError
-from bnlint.facts.vocabulary import vocabulary
+from bnlint.facts.vocabulary import Need, vocabulary
 from bnlint.ruleset.conditions import Comparison, Condition, Every, Negation, Some
 from bnlint.ruleset.message import parse_message
 from bnlint.ruleset.nearest import alternatives, did_you_mean
@@ -49,6 +49,7 @@ def read_rule(file: Path, name: str) -> Rule:
         summary=content.summary.strip(),
         severity=content.severity,
         contexts=content.contexts,
+        also_when_declared=frozenset(Need[name.upper()] for name in content.also_when_declared),
         of="norm" if of == "norm" else "model",
         when=_Compiler(source, content.options).mapping(source.data["when"], ("when",)),
         options=content.options,

@@ -176,6 +176,7 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         summary: One sentence for the list of rules.
         severity: How much a finding matters.
         contexts: In which contexts the rule makes sense.
+        also_when_declared: Declarations of a training set-up that make the rule sensible in any context.
         message: What was found. Braces name facts, options (`{$name}`) or the number of layers (`{count:layer}`).
         why: Why it matters.
         fix: What to do.
@@ -189,6 +190,7 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     summary: Text
     severity: Severity
     contexts: Annotated[tuple[Context, ...], Meta(min_length=1)]
+    also_when_declared: tuple[Literal["batch_size"], ...] = ()
     message: Text
     why: Text
     fix: Text

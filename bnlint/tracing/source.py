@@ -61,19 +61,27 @@ def relative_path(file: str) -> str:
     if file.startswith("<"):
         return file
     path = Path(file).resolve()
-    roots = [Path.cwd(), *sorted((Path(entry or ".").resolve() for entry in sys.path), key=lambda p: -len(p.parts))]
-    for root in roots:
-        if path.is_relative_to(root):
-            return path.relative_to(root).as_posix()
-    return path.name
+    roots = [Path.cwd(), *(Path(entry).resolve() for entry in sys.path)]
+    nearest = max((root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None)
+    return path.name if nearest is None else path.relative_to(nearest).as_posix()
 
 
 def class_location(module: nn.Module) -> Location | None:
     """Where the class of a module is defined; `None` for classes of torch itself and for classes without source."""
     for cls in type(module).__mro__:
-        forward = cls.__dict__.get("forward") or cls.__dict__.get("__init__")
-        code = getattr(forward, "__code__", None)
+        method = cls.__dict__.get("forward") or cls.__dict__.get("__init__")
+        code = getattr(method, "__code__", None)
         if code is None or is_internal(code.co_filename):
             return None
-        return location((code.co_filename, code.co_firstlineno, cls.__name__))
+        return location(
+            (code.co_filename, _class_line(code.co_filename, code.co_firstlineno, cls.__name__), cls.__name__)
+        )
     return None
+
+
+@cache
+def _class_line(file: str, method_line: int, name: str) -> int:
+    """The line of a class statement, looked for upwards from one of its methods; parsing the file would be slow."""
+    lines = linecache.getlines(file)[:method_line]
+    statement = re.compile(rf"\s*class {re.escape(name)}\b")
+    return next((number for number in range(len(lines), 0, -1) if statement.match(lines[number - 1])), method_line)

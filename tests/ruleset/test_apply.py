@@ -69,7 +69,8 @@ def test_false_is_passed() -> None:
 
 
 def test_unknown_is_neither_and_names_what_is_missing_and_what_supplies_it() -> None:
-    outcome = apply("BN301", table(norm("a", class_name="BatchNorm2d"), available=frozenset({Need.GRAPH, Need.MODULE})))
+    facts = table(norm("a", class_name="BatchNorm2d"), available=frozenset({Need.GRAPH, Need.MODULE}))
+    outcome = apply("BN301", facts, Context.TRAINING)
     assert not outcome.findings
     assert not outcome.passed
     (missing,) = outcome.not_run
@@ -95,6 +96,13 @@ def test_layers_that_lack_different_facts_are_told_apart() -> None:
 
 def test_another_context_leaves_the_rule_out() -> None:
     assert apply("BN501", table(dead("a")), Context.TRAINING) == Outcome((), (), ())
+
+
+def test_a_declared_training_batch_brings_in_the_rules_on_it() -> None:
+    facts = {"learns_statistics": True, "class_name": "BatchNorm2d", "batch_size": 2, "values_per_channel": 1}
+    declared, undeclared = table(norm("a", **facts)), table(norm("a", **facts), available=KNOWN - {Need.BATCH_SIZE})
+    assert [finding.code for finding in apply("BN302", declared).findings] == ["BN302"]
+    assert apply("BN302", undeclared) == Outcome((), (), ())
 
 
 def test_a_finding_on_the_model_has_no_layers() -> None:
