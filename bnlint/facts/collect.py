@@ -107,6 +107,7 @@ class _Collector:
             calls=self._call_counts[call.layer],
             fed_by=self._surroundings.fed_by(call),
             feeds=self._surroundings.feeds(call),
+            identity_branch=self._surroundings.identity_branch(call),
             sequence_evidence=self._surroundings.sequence_evidence(call),
             location=call.location or self._class_location(call.layer),
             definition=self._class_location(call.layer),
@@ -129,6 +130,7 @@ class _Collector:
         if self._trace.how is not How.NONE and self._trace.complete:
             nothing: frozenset[str] = frozenset()
             seen |= {"calls": 0, "fed_by": nothing, "feeds": nothing, "sequence_evidence": nothing}
+            seen["identity_branch"] = False
             seen |= dict.fromkeys(_SHAPE_FACTS)
         return NormFacts(
             layer=layer.path,

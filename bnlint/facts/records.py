@@ -164,6 +164,15 @@ class NormFacts:
             values=ROLES,
         ),
     ] = UNKNOWN
+    identity_branch: Annotated[
+        Maybe[bool],
+        Fact(
+            "Whether the call stands on a skip connection: its input goes elsewhere too, and its output is only added,"
+            " as in RepVGG.",
+            SURROUNDINGS,
+            (Need.GRAPH,),
+        ),
+    ] = UNKNOWN
     sequence_evidence: Annotated[
         Maybe[Names],
         Fact(

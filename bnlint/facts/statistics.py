@@ -69,7 +69,7 @@ def statistics_facts(tensors: NormTensors) -> StatisticsFacts:
     return StatisticsFacts(
         affine=tensors.weight is not None,
         has_running_statistics=mean is not None and variance is not None,
-        channels=None if first is None else first.numel(),
+        channels=None if first is None else UNKNOWN if isinstance(first, UninitializedTensorMixin) else first.numel(),
         dtype=None if first is None else str(first.dtype).removeprefix("torch."),
         has_batch_counter=counter is not None,
         batches_counted=None if counter is None else int(counter) if _has_data(counter) else UNKNOWN,

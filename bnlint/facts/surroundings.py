@@ -52,6 +52,15 @@ class Surroundings:
         """Roles of the nearest operators downstream that are not transparent."""
         return self._nearest(call.node, list(call.node.users), lambda node: node.users)
 
+    def identity_branch(self, call: NormCall) -> Maybe[bool]:
+        """Whether a call stands on a skip connection beside other branches of the same input."""
+        feeds, source = self.feeds(call), call.input_node
+        if feeds is UNKNOWN or source is None:
+            return UNKNOWN
+        while len(source.users) == 1 and self._roles[source] is Role.MOVE and source.all_input_nodes:
+            source = source.all_input_nodes[0]
+        return len(source.users) > 1 and feeds == {Role.ADDITION}
+
     def sequence_evidence(self, call: NormCall) -> Maybe[Names]:
         """Roles of sequence models up- or downstream of a call on values of rank 2 or 3."""
         shape = call.input_shape

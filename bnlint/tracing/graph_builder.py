@@ -195,7 +195,7 @@ def _tensors(value: Any, way: tuple[tuple[str, Any], ...] = ()) -> Iterator[tupl
 
 def _without_data(value: Any) -> Any:
     if isinstance(value, Tensor):
-        if value.is_nested or value.layout is not torch.strided:
+        if value.is_nested or value.is_quantized or value.layout is not torch.strided:
             return None
         return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device="meta")
     if isinstance(value, (list, tuple)):

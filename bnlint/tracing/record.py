@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
 import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map_only
@@ -21,6 +17,7 @@ from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.norm_calls import find_norm_calls
 from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.opaque import vmap_as_one_call
+from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.recorder import Recorder
 from bnlint.tracing.structural_copy import StructuralCopy, cpu_tensor, meta_tensor
 from bnlint.tracing.trace import NormCall
@@ -106,7 +103,7 @@ def _run(recorder: Recorder, module: nn.Module, inputs: Inputs, values: bool, ti
         recorder.builder.placeholder(name, value)
     try:
         with (
-            _nothing_leaks(),
+            process_state_kept(),
             vmap_as_one_call(recorder.emit_vmap),
             time_limit(timeout),
             torch.no_grad(),
@@ -118,19 +115,6 @@ def _run(recorder: Recorder, module: nn.Module, inputs: Inputs, values: bool, ti
     except (Exception, SystemExit, OutOfTime) as error:
         return error
     return None
-
-
-@contextlib.contextmanager
-def _nothing_leaks() -> Iterator[None]:
-    """Random state, default dtype and standard output are as before."""
-    python_state, numpy_state, dtype = random.getstate(), numpy.random.get_state(), torch.get_default_dtype()
-    try:
-        with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        random.setstate(python_state)
-        numpy.random.set_state(numpy_state)
-        torch.set_default_dtype(dtype)
 
 
 def _device_of(model: nn.Module, inputs: Inputs) -> torch.device:

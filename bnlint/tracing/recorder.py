@@ -37,7 +37,11 @@ _VALUE_READERS = frozenset({
 _RESHAPES_IN_PLACE = frozenset(
     {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "resize_", "set_"}
 )
-_TOO_FEW_VALUES = ("Expected more than 1 value per channel", "Expected more than 1 spatial element")
+_REFUSALS = (
+    "Expected more than 1 value per channel",
+    "Expected more than 1 spatial element",
+    "SyncBatchNorm expected input tensor to be on",  # with a process group, in training mode
+)
 
 
 class Recorder(TorchFunctionMode):
@@ -104,7 +108,7 @@ class Recorder(TorchFunctionMode):
             try:
                 result = _forward(module, args, kwargs)
             except ValueError as error:
-                result = _as_if_more_values(error, args)
+                result = _as_if_accepted(error, args)
             target = attribute_path(self.path(module))
             self.builder.attributes[target] = self._copied.originals[id(module)]
             node = self.builder.call("call_module", target, args, kwargs, result, module_role(module), frame)
@@ -193,7 +197,7 @@ class Recorder(TorchFunctionMode):
         try:
             return func(*args, **kwargs)
         except ValueError as error:
-            return _as_if_more_values(error, args)
+            return _as_if_accepted(error, args)
 
     def _read_value(self, func: Any, args: Any, kwargs: Any) -> Any:
         tensors = [value_of(self.builder, arg) if isinstance(arg, Tensor) else arg for arg in args]
@@ -253,9 +257,9 @@ def _wrapped_module(module: nn.Module) -> nn.Module | None:
     return module._modules.get("_orig_mod") if type(module).__name__ == "OptimizedModule" else None
 
 
-def _as_if_more_values(error: ValueError, args: Any) -> Tensor:
-    """BatchNorm in training mode refuses a batch with one value per channel; the shape is what matters here."""
-    if not str(error).startswith(_TOO_FEW_VALUES):
+def _as_if_accepted(error: ValueError, args: Any) -> Tensor:
+    """BatchNorm in training mode refuses one value per channel, or a device; the shape is what matters here."""
+    if not str(error).startswith(_REFUSALS):
         raise error
     return torch.empty_like(args[0])
 

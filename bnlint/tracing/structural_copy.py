@@ -203,14 +203,16 @@ class StructuralCopy:
 
     def _copy_function(self, value: types.FunctionType, path: str) -> types.FunctionType:
         cells = value.__closure__
-        if cells is None or not any(_holds_module(cell) for cell in cells):
+        foreign = not value.__module__.startswith("torch.")
+        if cells is None or not any(_holds_module(cell) or (foreign and _can_be_written(cell)) for cell in cells):
             return value
         closure = tuple(types.CellType() for _ in cells)
         new = types.FunctionType(value.__code__, value.__globals__, value.__name__, value.__defaults__, closure)
         new.__kwdefaults__ = value.__kwdefaults__
         self._remember(value, new)
         for cell, new_cell, name in zip(cells, closure, value.__code__.co_freevars, strict=True):
-            new_cell.cell_contents = self._copy(cell.cell_contents, _join(path, name))
+            if not _is_empty(cell):
+                new_cell.cell_contents = self._copy(cell.cell_contents, _join(path, name))
         return new
 
     def _copy_object(self, value: Any, path: str) -> Any:
@@ -235,11 +237,23 @@ def _join(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-def _holds_module(cell: types.CellType) -> bool:
+def _is_empty(cell: types.CellType) -> bool:
     try:
-        content = cell.cell_contents
-    except ValueError:  # an empty cell
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return True
+    return False
+
+
+def _can_be_written(cell: types.CellType) -> bool:
+    """Whether a cell holds something that a hook could collect activations in."""
+    return not _is_empty(cell) and not isinstance(cell.cell_contents, (*_ATOMIC, types.FunctionType))
+
+
+def _holds_module(cell: types.CellType) -> bool:
+    if _is_empty(cell):
         return False
+    content = cell.cell_contents
     if isinstance(content, types.MethodType):
         content = content.__self__
     if isinstance(content, (list, tuple)):

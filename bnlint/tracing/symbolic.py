@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.norms import has_torch_forward, norm_kind
+from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.roles import module_role, operator_role
 from bnlint.tracing.source import caller
 from bnlint.tracing.structural_copy import StructuralCopy, meta_tensor
@@ -81,7 +82,7 @@ def symbolic(model: nn.Module, timeout: float) -> Symbolic | BaseException:
     while True:
         tracer = _Tracer(frozenset(opaque))
         try:
-            with time_limit(timeout):
+            with process_state_kept(), time_limit(timeout):
                 graph = tracer.trace(copied.module)
         except (Exception, SystemExit, OutOfTime) as error:
             if tracer.failed_in is None or len(opaque) == _MOST_OPAQUE_MODULES:

@@ -57,7 +57,7 @@ def test_true_is_a_finding_on_all_layers_in_their_order() -> None:
 
 
 def test_a_layer_that_is_called_twice_is_named_once_with_both_calls_as_evidence() -> None:
-    facts = {"fed_by": frozenset({"activation"}), "feeds": frozenset()}
+    facts = {"fed_by": frozenset({"activation"}), "feeds": frozenset(), "identity_branch": False}
     (finding,) = apply("BN201", table(norm("bn", **facts), norm("bn", **facts))).findings
     assert finding.layers == ("bn",)
     assert len(finding.evidence) == 2
@@ -122,6 +122,7 @@ def test_findings_are_sorted_by_severity_then_code() -> None:
             "a",
             fed_by=frozenset({"activation"}),
             feeds=frozenset(),
+            identity_branch=False,
             negative_variances=1,
             channels=4,
             nonfinite_tensors=frozenset({"weight"}),
