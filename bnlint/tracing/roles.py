@@ -106,7 +106,7 @@ _MODULES: dict[Role, str] = {
     ),
     Role.UPSAMPLING: "Upsample",
     Role.PADDING: "_ConstantPadNd _ReflectionPadNd _ReplicationPadNd _CircularPadNd",
-    Role.MOVE: "Identity Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle Fold Unfold",
+    Role.MOVE: "Identity Sequential Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle Fold Unfold",
 }
 
 BY_MODULE: dict[str, Role] = {name: role for role, names in _MODULES.items() for name in names.split()}

@@ -12,6 +12,7 @@ import enum
 import functools
 import sys
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -151,6 +152,9 @@ class StructuralCopy:
             return self._remember(value, functools.partial(self._copy(value.func, path), *arguments[0], **arguments[1]))
         if isinstance(value, types.FunctionType):
             return self._copy_function(value, path)
+        if type(value) is weakref.ref:  # a parent; the dict out of which a handle removes its hook
+            target = value()
+            return value if target is None else self._remember(value, weakref.ref(self._copy(target, path)))
         return self._copy_object(value, path)
 
     def _copy_tensor(self, value: Tensor, path: str) -> Tensor:

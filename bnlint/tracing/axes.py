@@ -1,0 +1,81 @@
+"""Follows an axis through operators that only move values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, fx
+
+from bnlint.tracing.kinds import Role
+from bnlint.tracing.roles import operator_name
+
+ELEMENTWISE = frozenset({Role.ACTIVATION, Role.DROPOUT})
+"""Roles that treat every value by itself, so that axes stay."""
+
+_SAME_AXES = frozenset({
+    "contiguous", "clone", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cuda", "cpu",
+    "alias", "identity", "Identity", "_to_copy", "data", "roll", "flip", "requires_grad", "lift_fresh_copy",
+})  # fmt: skip
+_BY_SHAPE = frozenset({
+    "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "Flatten", "Unflatten", "view_as", "reshape_as",
+    "unsafe_view", "_unsafe_view", "_reshape_alias",
+})  # fmt: skip
+_SWAPS = frozenset({"transpose", "swapaxes", "swapdims"})
+
+
+def step_back(node: fx.Node, role: Role, axis: int, shape: Sequence[int], before: Sequence[int]) -> int | None:
+    """Follow an axis through an operator that moves values, against the flow.
+
+    Args:
+        node: The operator.
+        role: Its role: a move, a part, an activation or a dropout.
+        axis: An axis of its result, from 0.
+        shape: Shape of its result.
+        before: Shape of its first argument.
+
+    Returns:
+        The axis of the first argument that becomes `axis`; `None` where it cannot be told.
+    """
+    name = operator_name(node.target)
+    if role in ELEMENTWISE or name in _SAME_AXES:
+        return axis if len(shape) == len(before) else None
+    if name in ("permute", "movedim", "moveaxis"):
+        return _permuted(node, axis, len(before)) if name == "permute" else None
+    if name in _SWAPS:
+        first, second = (_number(argument, len(shape)) for argument in node.args[1:3])
+        return {first: second, second: first}.get(axis, axis)
+    if name in ("t", "T", "mT"):
+        last, other = len(shape) - 1, len(shape) - 2
+        return {last: other, other: last}.get(axis, axis)
+    if name in _BY_SHAPE or node.op == "call_module":
+        return _same_place(axis, shape, before)
+    return axis if shape[axis : axis + 1] == before[axis : axis + 1] and len(shape) == len(before) else None
+
+
+def _permuted(node: fx.Node, axis: int, rank: int) -> int | None:
+    dims: Any = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], (list, tuple)) else node.args[1:]
+    dims = dims or node.kwargs.get("dims", ())
+    return _number(dims[axis], rank) if len(dims) == rank else None
+
+
+def _number(argument: Any, rank: int) -> int:
+    return int(argument) % rank
+
+
+def _same_place(axis: int, shape: Sequence[int], before: Sequence[int]) -> int | None:
+    """The axis before a reshape that covers the same elements: as large, with as many values after it."""
+    inner = math.prod(shape[axis + 1 :])
+    for candidate in range(len(before)):
+        if before[candidate] == shape[axis] and math.prod(before[candidate + 1 :]) == inner:
+            return candidate
+    return None
+
+
+def shape_of(node: fx.Node) -> tuple[int, ...] | None:
+    """Shape of the value of a node, or of the first of several; `None` where no shapes were seen."""
+    value = node.meta.get("val")
+    if isinstance(value, (tuple, list)) and value and isinstance(value[0], Tensor):
+        value = value[0]
+    return tuple(value.shape) if isinstance(value, Tensor) else None
