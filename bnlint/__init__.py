@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bnlint.errors import BnlintError, NotAnalysedError, RuleFileError, UsageError
+    from bnlint.folding.fold import FoldResult, fold, plan
     from bnlint.linter import check, inspect, trace
     from bnlint.report import Context, Coverage, Evidence, Finding, Location, NotRun, Report, Severity
 
@@ -24,6 +25,7 @@ _HOMES = {
     "Coverage": "report",
     "Evidence": "report",
     "Finding": "report",
+    "FoldResult": "folding.fold",
     "Location": "report",
     "NotAnalysedError": "errors",
     "NotRun": "report",
@@ -32,6 +34,8 @@ _HOMES = {
     "Severity": "report",
     "UsageError": "errors",
     "check": "linter",
+    "fold": "folding.fold",
+    "plan": "folding.fold",
     "inspect": "linter",
     "trace": "linter",
 }
@@ -42,6 +46,7 @@ __all__ = [
     "Coverage",
     "Evidence",
     "Finding",
+    "FoldResult",
     "Location",
     "NotAnalysedError",
     "NotRun",
@@ -51,7 +56,9 @@ __all__ = [
     "UsageError",
     "__version__",
     "check",
+    "fold",
     "inspect",
+    "plan",
     "trace",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
@@ -42,8 +43,8 @@ def trace_exported(program: ExportedProgram) -> Trace:
         program: A live exported program, of any dialect.
 
     Returns:
-        A trace of how `exported`. Its graph is a copy; its attributes are the parameters, buffers and constants by
-        their names in the original model.
+        A trace of how `exported`. Its graph is a copy, with the shapes of the example inputs; its attributes are the
+        parameters, buffers and constants by their names in the original model.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -53,6 +54,7 @@ def trace_exported(program: ExportedProgram) -> Trace:
     calls = []
     for node in graph.nodes:
         node.meta.setdefault("role", _role(node))
+        node.meta["val"] = _of_example(node.meta.get("val"))
         call = _norm_call(node)
         if call is not None:
             calls.append(call)
@@ -61,15 +63,29 @@ def trace_exported(program: ExportedProgram) -> Trace:
         graph=graph,
         how=How.EXPORTED,
         inputs=str(user_inputs),
-        batch_size=_batch_size(user_inputs),
+        batch_size=user_inputs.batch_size,
         norm_calls=tuple(calls),
         attributes=attributes,
     )
 
 
-def _batch_size(inputs: Inputs) -> int | None:
-    size = inputs.batch_size
-    return size if isinstance(size, int) else None
+def _of_example(value: Any) -> Any:
+    """A value with the sizes of the example that the program was exported with, in place of dynamic ones.
+
+    Args:
+        value: A fake tensor, a symbolic number, or a structure of them.
+
+    Returns:
+        The value; `None` for what has a size that depends on the values of the input.
+    """
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_of_example, value))
+    if isinstance(value, torch.SymInt):
+        return value.node.hint
+    if not isinstance(value, Tensor) or all(isinstance(size, int) for size in value.shape):
+        return value
+    sizes = [_of_example(size) for size in value.shape]
+    return None if None in sizes else torch.empty(sizes, dtype=value.dtype, device="meta")
 
 
 def _name_inputs(program: ExportedProgram, nodes: Mapping[str, fx.Node]) -> dict[str, Any]:

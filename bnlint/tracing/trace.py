@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from bnlint.report import Location
+from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.kinds import How, NormKind
 
 
@@ -61,6 +62,7 @@ class Trace:
         reason: Why there is no better graph, one sentence; empty for a full record.
         inputs: The inputs of the run in words, such as `1x3x224x224:float32`; empty where none was run.
         inputs_assumed: Whether bnlint chose the inputs.
+        example: The inputs themselves, for another run; `None` where none was run.
         batch_size: Size of the first axis that all tensor inputs share; `None` where there is none.
         norm_calls: Normalisation calls in call order.
         attributes: What the `get_attr` and `call_module` targets stand for: the user's own objects.
@@ -72,6 +74,7 @@ class Trace:
     reason: str = ""
     inputs: str = ""
     inputs_assumed: bool = False
+    example: Inputs | None = None
     batch_size: int | None = None
     norm_calls: tuple[NormCall, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,152 @@
+"""The public functions of folding."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.folding.affine import affine_of
+from bnlint.folding.apply import apply_plan
+from bnlint.folding.plan import Kept, Plan
+from bnlint.folding.planner import make_plan
+from bnlint.folding.prove import Proof, prove, random_inputs
+from bnlint.tracing.inputs import Inputs, as_inputs
+from bnlint.tracing.kinds import How
+from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One BatchNorm that was folded.
+
+    Attributes:
+        layer: Path of the BatchNorm.
+        into: Paths of the layers that absorbed it.
+        through: Names of the operators between.
+        error: Relative error at its output, in float64; `None` where its affine moved past its output, or without a
+            proof.
+    """
+
+    layer: str
+    into: tuple[str, ...]
+    through: tuple[str, ...]
+    error: float | None
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """A folded model and the proof.
+
+    Attributes:
+        model: The folded model: a plain module of the class of the original.
+        folds: What was folded.
+        kept: What stays, each with its reason.
+        proof: The proof; `None` where none was asked for.
+    """
+
+    model: nn.Module
+    folds: tuple[Fold, ...]
+    kept: tuple[Kept, ...]
+    proof: Proof | None
+
+    @property
+    def max_error(self) -> float | None:
+        """Relative error of the outputs, in the model's data type against float64; `None` without a proof."""
+        return None if self.proof is None else self.proof.max_error
+
+    @property
+    def verified(self) -> bool:
+        """Whether a proof was made and holds."""
+        return self.proof is not None and self.proof.verified
+
+
+def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEOUT) -> Plan:
+    """Decide what can be folded into what; no weights are read.
+
+    Args:
+        model: The model, in eval mode; it is not changed.
+        inputs: What to call it with, as for `bnlint.check`; guessed if not given.
+        timeout: Seconds for tracing.
+
+    Returns:
+        The verdict on every BatchNorm.
+    """
+    return make_plan(model, trace_module(model, None if inputs is None else as_inputs(inputs), timeout))
+
+
+def fold(
+    model: nn.Module,
+    inputs: object = None,
+    *,
+    inplace: bool = False,
+    force: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> FoldResult:
+    """Fold every BatchNorm that can be folded, and prove that the outputs are the same.
+
+    Args:
+        model: The model, in eval mode, with weights.
+        inputs: What to call it with; tensors with values are used for the proof, beside random ones.
+        inplace: Fold the model itself rather than a copy. The proof still needs float64 copies while it runs.
+        force: Fold never-updated statistics too.
+        timeout: Seconds for tracing.
+
+    Returns:
+        The folded model and the proof. Where the proof fails, `verified` is false and an in-place fold is not done.
+
+    Raises:
+        UsageError: If the model is in training mode, or has statistics that were never updated and `force` is false.
+        NotAnalysedError: If it cannot be traced, has no weights, or has statistics that are not finite.
+    """
+    trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
+    if trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES) or trace.example is None:
+        raise NotAnalysedError(f"The model cannot be folded, since it could not be run: {trace.reason}.")
+    planned = make_plan(model, trace)
+    _require_sound(model, planned, force)
+    folded = copy.deepcopy(model)
+    with torch.no_grad():
+        apply_plan(folded, planned)
+    proof = prove(model, folded, planned, _proof_inputs(trace.example, model))
+    if inplace and proof.verified:
+        apply_plan(model, planned)
+        folded = model
+    folds = tuple(Fold(item.layer, item.into, item.through, proof.errors.get(item.layer)) for item in planned.folds)
+    return FoldResult(folded, folds, planned.kept, proof)
+
+
+def _proof_inputs(example: Inputs, model: nn.Module) -> list[Inputs]:
+    given = [] if any(tensor.is_meta for tensor in example.tensors()) else [example]
+    return [*given, random_inputs(example, model)]
+
+
+def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
+    """Refuse what would fold a mistake into the weights for good."""
+    training = [kept.layer for kept in planned.kept if "training mode" in kept.reason]
+    if training:
+        raise UsageError(
+            f"{len(training)} BatchNorm layers are in training mode, {training[0]} first.", "Call model.eval() first."
+        )
+    for item in planned.folds:
+        layer = model.get_submodule(item.layer)
+        if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
+            raise NotAnalysedError(f"{item.layer} has no weights: it is on the meta device.", "Load weights first.")
+        affine = affine_of(layer)
+        if not bool(torch.isfinite(affine.scale).all() and torch.isfinite(affine.shift).all()):
+            raise NotAnalysedError(f"The statistics or the affine of {item.layer} are not finite.", "See BN502, BN503.")
+    fresh = [item.layer for item in planned.folds if _never_updated(model.get_submodule(item.layer))]
+    if fresh and not force:
+        raise UsageError(
+            f"{len(fresh)} BatchNorm layers have statistics that no batch has updated, {fresh[0]} first.",
+            "Load the whole state first, or fold them as they are with force.",
+        )
+
+
+def _never_updated(layer: nn.Module) -> bool:
+    counter = getattr(layer, "num_batches_tracked", None)
+    if counter is None or int(counter) != 0:
+        return False
+    return not bool(layer.running_mean.any()) and bool((layer.running_var == 1).all())  # type: ignore[operator,union-attr]

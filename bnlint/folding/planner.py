@@ -1,0 +1,137 @@
+"""Gives each BatchNorm of a model its verdict."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bnlint.folding.beside import absorb_beside
+from bnlint.folding.downstream import Downstream
+from bnlint.folding.plan import Change, Channels, Kept, Plan, PlannedFold
+from bnlint.folding.reasons import CannotFoldError
+from bnlint.folding.remainder import remainder
+from bnlint.folding.upstream import Upstream
+from bnlint.folding.uses import Uses
+from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.norms import norm_kind
+from bnlint.tracing.trace import NormCall, Trace
+
+Absorb = Callable[[NormCall], tuple[list[Change], list[str]]]
+
+
+def make_plan(model: nn.Module, trace: Trace) -> Plan:
+    """Decide for each BatchNorm layer whether and into what it can be folded.
+
+    Args:
+        model: The model; its weights are not read.
+        trace: Its trace, with shapes.
+
+    Returns:
+        The verdicts: every BatchNorm layer that is called or defined is in one of the two lists.
+    """
+    return _Planner(model, trace).plan()
+
+
+class _Planner:
+    def __init__(self, model: nn.Module, trace: Trace) -> None:
+        self._model = model
+        self._trace = trace
+        self._uses = Uses(model, trace)
+        self._gone: set[fx.Node] = set()
+        self._folds: list[PlannedFold] = []
+        self._kept: list[Kept] = []
+
+    def plan(self) -> Plan:
+        by_layer: dict[str, list[NormCall]] = defaultdict(list)
+        for call in self._trace.norm_calls:
+            if call.kind is NormKind.BATCH:
+                by_layer[call.layer].append(call)
+        kept = {layer: reason for layer, calls in by_layer.items() if (reason := self._try(layer, calls, self._absorb))}
+        for layer in list(kept):  # only now it is known what else is folded into the convolution beside
+            if not self._try(layer, by_layer[layer], self._beside):
+                del kept[layer]
+        self._kept += [Kept(layer, reason) for layer, reason in kept.items()]
+        for path, module in self._model.named_modules():
+            if norm_kind(module) is NormKind.BATCH and path not in by_layer:
+                reason = "it is never called" if self._trace.complete else "its call could not be traced"
+                self._kept.append(Kept(path, reason))
+        return Plan(tuple(self._folds), tuple(self._kept))
+
+    def _try(self, layer: str, calls: list[NormCall], absorb: Absorb) -> str:
+        """Fold a layer if it can be; the reason why not, empty for a fold."""
+        try:
+            self._folds.append(self._fold(layer, calls, absorb))
+        except CannotFoldError as error:
+            return str(error)
+        self._gone.update(call.node for call in calls)
+        return ""
+
+    def _fold(self, layer: str, calls: list[NormCall], absorb: Absorb) -> PlannedFold:
+        if self._trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES):
+            raise CannotFoldError(f"the model could not be recorded: {self._trace.reason}")
+        for call in calls:
+            self._require_fixed_affine(call, frozenset(other.node for other in calls))
+        if any(layer in fold.into for fold in self._folds):
+            raise CannotFoldError("another BatchNorm is folded into it")
+        changes: list[Change] = []
+        through: list[str] = []
+        for call in calls:
+            further, names = absorb(call)
+            changes += further
+            through += names
+        carriers = [change.carrier for change in changes]
+        if len(calls) > 1 and len(set(carriers)) != len(carriers):
+            raise CannotFoldError(f"it is called {len(calls)} times on the output of the same layer")
+        return PlannedFold(
+            layer=layer,
+            into=tuple(dict.fromkeys(carriers)),
+            through=tuple(through),
+            changes=tuple(changes),
+            remainder=remainder(calls[0], self._trace),
+            aliases=self._aliases(layer),
+        )
+
+    def _aliases(self, layer: str) -> tuple[str, ...]:
+        module = self._model.get_submodule(layer)
+        named = self._model.named_modules(remove_duplicate=False)
+        return tuple(path for path, other in named if other is module and path != layer)
+
+    def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
+        module = call.module
+        if module is None:
+            raise CannotFoldError(f"{call.node.meta.get('module') or 'the model'} calls it as a function")
+        if not call.registered:
+            raise CannotFoldError("it is not in the module tree")
+        if call.uses_batch_statistics:
+            how = "is in training mode: call model.eval()" if module.training else "keeps no running statistics"
+            raise CannotFoldError(f"it {how}")
+        self._uses.require_own_tensors(call.layer, module, calls)
+        if isinstance(module, _BatchNorm) and module.num_features == 0:
+            raise CannotFoldError("its number of features is not known yet")
+
+    def _absorb(self, call: NormCall) -> tuple[list[Change], list[str]]:
+        """Upstream if possible, else downstream."""
+        source, channels = _input_of(call)
+        try:
+            return Upstream(self._trace, self._uses, self._gone).absorb(call.node, source, 1, channels)
+        except CannotFoldError as error:
+            reason = error
+        try:
+            return Downstream(self._trace, self._uses).absorb(call.node, 1, channels)
+        except CannotFoldError as error:
+            raise CannotFoldError(f"{reason}, and {error}") from None
+
+    def _beside(self, call: NormCall) -> tuple[list[Change], list[str]]:
+        source, channels = _input_of(call)
+        return [absorb_beside(call.node, source, channels, self._uses, self._trace, self._gone)], []
+
+
+def _input_of(call: NormCall) -> tuple[fx.Node, Channels]:
+    source, shape = call.input_node, call.input_shape
+    if source is None or shape is None or len(shape) < 2:
+        raise CannotFoldError("the shape of its input is not known")
+    return source, numpy.arange(shape[1])

@@ -1,0 +1,189 @@
+"""The proof that a folded model computes what the original computes, in float64 and in its own data type."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from bnlint.folding.apply import apply_plan
+from bnlint.folding.plan import Plan, Side
+from bnlint.tracing.inputs import Inputs
+
+ALGEBRA_TOLERANCE = 1e-8
+"""Relative error of a fold done and run in float64; rounding alone stays orders of magnitude below."""
+
+TOLERANCES: Mapping[torch.dtype, float] = {
+    torch.float64: 1e-8,
+    torch.float32: 1e-3,
+    torch.bfloat16: 1e-1,
+    torch.float16: 2e-2,
+}
+"""Relative error of the folded model in its own data type against the original in float64, whatever its depth."""
+
+_ROOM = 8.0
+"""A folded model may also be this many times as far from float64 as the original itself is in its own data type."""
+
+_SAMPLES = 1 << 16
+"""Values of a layer's output that are compared, spread evenly: all outputs of a large model would not fit in memory."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far a folded model is from the original.
+
+    Attributes:
+        errors: Relative error at the output of each folded layer, in float64; absent where the layer's affine moved
+            past its output.
+        algebra_error: Relative error of the outputs of the model, folded and run in float64.
+        max_error: Relative error of the outputs of the folded model in its own data type, against float64.
+        original_error: The same of the original in its own data type.
+        tolerance: What `max_error` may be.
+        verified: Whether all errors are within their tolerances.
+        worst: Path of the folded layer with the largest error; empty without folds.
+    """
+
+    errors: Mapping[str, float]
+    algebra_error: float
+    max_error: float
+    original_error: float
+    tolerance: float
+    verified: bool
+    worst: str
+
+
+def prove(original: nn.Module, folded: nn.Module, plan: Plan, inputs: Sequence[Inputs]) -> Proof:
+    """Compare a folded model with the original.
+
+    Args:
+        original: The original; a float64 copy of it is run.
+        folded: The folded model in its own data type; it is run on copies of the inputs.
+        plan: What was folded.
+        inputs: Inputs with values.
+
+    Returns:
+        The errors and the verdict. Values that are not finite make the verdict negative.
+    """
+    reference = copy.deepcopy(original).double()
+    exact = copy.deepcopy(reference)
+    apply_plan(exact, plan)
+    layers = _comparable(plan)
+    errors = dict.fromkeys(layers, 0.0)
+    algebra = in_type = of_original = 0.0
+    dtype = _dtype(original)
+    for example in inputs:
+        expected, inner = _run(reference, example, torch.float64, layers)
+        outcome, inner_exact = _run(exact, example, torch.float64, layers)
+        algebra = max(algebra, _relative(expected, outcome))
+        for layer in layers:
+            errors[layer] = max(errors[layer], _relative(inner.get(layer, []), inner_exact.get(layer, [])))
+        in_type = max(in_type, _relative(expected, _run(folded, example, dtype, ())[0]))
+        of_original = max(of_original, _relative(expected, _run(original, example, dtype, ())[0]))
+    tolerance = max(TOLERANCES.get(dtype, 1e-3), _ROOM * of_original)
+    within = algebra <= ALGEBRA_TOLERANCE and in_type <= tolerance
+    verified = within and all(error <= ALGEBRA_TOLERANCE for error in errors.values())
+    worst = max(errors, key=lambda layer: errors[layer], default="")
+    return Proof(errors, algebra, in_type, of_original, tolerance, verified, worst)
+
+
+def _comparable(plan: Plan) -> list[str]:
+    """The folded layers whose own output is as before: the last that its carriers took, and none beside it."""
+    last: dict[str, str] = {}
+    for fold in plan.folds:
+        for change in fold.changes:
+            if change.side is not Side.INPUT:
+                last[change.carrier] = fold.layer if change.side is Side.OUTPUT else ""
+    return [
+        fold.layer
+        for fold in plan.folds
+        if all(change.side is Side.OUTPUT and last[change.carrier] == fold.layer for change in fold.changes)
+    ]
+
+
+def random_inputs(example: Inputs, model: nn.Module, seed: int = 0) -> Inputs:
+    """Normal random numbers in the shapes of an example; integers and booleans keep the values that they have.
+
+    Args:
+        example: Inputs of a traced run, with or without values.
+        model: The model, for the device.
+        seed: Seed of the numbers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+    def fill(tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point():
+            return torch.randn(tensor.shape, generator=generator).to(device, tensor.dtype)
+        if not tensor.is_meta:
+            return tensor.to(device)
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
+
+    args, kwargs = tree_map_only(Tensor, fill, (example.args, dict(example.kwargs)))
+    return Inputs(args, kwargs)
+
+
+def _run(
+    model: nn.Module, inputs: Inputs, dtype: torch.dtype, layers: Iterable[str]
+) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+    """Outputs of a model, and samples of the outputs of some of its layers, in float64."""
+    seen: dict[str, list[Tensor]] = {}
+    args, kwargs = tree_map_only(
+        Tensor,
+        lambda t: t.clone().to(dtype) if t.is_floating_point() else t.clone(),
+        (inputs.args, dict(inputs.kwargs)),
+    )
+    with torch.no_grad(), _listening(model, layers, seen):
+        result = model(*args, **kwargs)
+    return [leaf.double() for leaf in _tensors(result)], seen
+
+
+@contextmanager
+def _listening(model: nn.Module, layers: Iterable[str], seen: dict[str, list[Tensor]]) -> Iterator[None]:
+    handles = []
+    for layer in layers:
+
+        def keep(_: nn.Module, __: Any, output: Any, layer: str = layer) -> None:
+            for tensor in _tensors(output):
+                values = tensor.detach().flatten()
+                step = max(1, values.numel() // _SAMPLES)
+                seen.setdefault(layer, []).append(values[::step].double())
+
+        handles.append(model.get_submodule(layer).register_forward_hook(keep))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    leaves = tree_flatten(result)[0]
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor) and hasattr(leaf, "__dict__"):
+            tensors += [value for value in vars(leaf).values() if isinstance(value, Tensor)]
+    return [tensor for tensor in tensors if tensor.is_floating_point()]
+
+
+def _relative(expected: Sequence[Tensor], outcome: Sequence[Tensor]) -> float:
+    """Largest difference relative to the largest expected value; infinite where values are missing or not finite."""
+    if len(expected) != len(outcome):
+        return float("inf")
+    worst = 0.0
+    for want, got in zip(expected, outcome, strict=True):
+        if want.shape != got.shape or not bool(torch.isfinite(want).all()) or not bool(torch.isfinite(got).all()):
+            return float("inf")
+        if want.numel():
+            difference, scale = (got - want).abs().max().item(), want.abs().max().item()
+            worst = max(worst, difference / scale if scale else difference)
+    return worst
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)

@@ -1,0 +1,66 @@
+"""What stands in the place of a folded BatchNorm: nothing, or the activation that its class also applies."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from torch import fx, nn
+
+from bnlint.folding.reasons import CannotFoldError
+from bnlint.tracing.norms import has_torch_forward
+from bnlint.tracing.trace import NormCall, Trace
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """The children of a normalisation layer that still have to be called, in their order.
+
+    Attributes:
+        names: Names of the children; empty where the layer is nothing but normalisation.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def build(self, layer: nn.Module) -> nn.Module:
+        """The module that takes the place of the layer; it pickles without bnlint and keeps its children's names."""
+        if not self.names:
+            return nn.Identity().train(layer.training)
+        children = OrderedDict((name, layer.get_submodule(name)) for name in self.names)
+        return nn.Sequential(children).train(layer.training)
+
+
+def remainder(call: NormCall, trace: Trace) -> Remainder:
+    """What a layer does besides normalising.
+
+    Args:
+        call: One call of the layer.
+        trace: The graph.
+
+    Raises:
+        CannotFoldError: If it does more than to call its children one after the other on the normalised values.
+    """
+    if call.module is None:
+        raise CannotFoldError(f"{call.node.meta.get('module') or 'the model'} calls it as a function")
+    if call.node.op == "call_module" or has_torch_forward(call.module):
+        return Remainder()
+    names: dict[str, None] = {}
+    for node in trace.graph.nodes:
+        owner = node.meta.get("module") if node.op != "call_module" else node.meta.get("layer")
+        if owner == call.layer and node.meta.get("layer") != call.layer:
+            raise CannotFoldError(f"{type(call.module).__name__} does more in its forward than normalise")
+        if owner is not None and owner.startswith(f"{call.layer}."):
+            names[owner.removeprefix(f"{call.layer}.").partition(".")[0]] = None
+    _require_chain(call.node, call.layer, len(names))
+    return Remainder(tuple(names))
+
+
+def _require_chain(node: fx.Node, layer: str, length: int) -> None:
+    """The children must be called on the normalised values, not on the input as well."""
+    source = node.args[0]
+    for user in source.users if isinstance(source, fx.Node) else ():
+        owner = str(user.meta.get("layer", user.meta.get("module", "")))
+        if user is not node and owner.startswith(f"{layer}."):
+            raise CannotFoldError(f"{layer} uses its input for more than normalising")
+    if length and len(node.users) != 1:
+        raise CannotFoldError(f"{layer} uses the normalised values several times")

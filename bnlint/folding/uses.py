@@ -1,0 +1,108 @@
+"""Who uses what: calls of modules, readers of parameters, tied weights. Folding decides on these, not on modules."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
+
+from bnlint.folding.reasons import CannotFoldError
+from bnlint.tracing.norms import has_torch_forward
+from bnlint.tracing.trace import Trace
+
+_SHAPE_ONLY = frozenset({"reshape_as", "view_as", "expand_as", "type_as"})
+"""Methods that read of their second argument its shape or dtype only."""
+
+
+class Uses:
+    """Answers who uses a value, a module or a parameter.
+
+    Args:
+        model: The model.
+        trace: Its trace.
+    """
+
+    def __init__(self, model: nn.Module, trace: Trace) -> None:
+        self._modules: dict[str, nn.Module] = dict(model.named_modules())
+        self._calls: dict[int, list[fx.Node]] = defaultdict(list)
+        self._readers: dict[int, set[fx.Node]] = defaultdict(set)
+        self._owners: dict[int, set[str]] = defaultdict(set)
+        for node in trace.graph.nodes:
+            target = trace.attributes.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+            if node.op == "call_module":
+                self._calls[id(target)].append(node)
+            elif isinstance(target, Tensor):
+                self._readers[_storage(target)].update(node.users)
+        for path, module in self._modules.items():
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None:
+                    self._owners[_storage(tensor)].add(path)
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path.
+
+        Raises:
+            CannotFoldError: If it is not in the module tree.
+        """
+        module = self._modules.get(path)
+        if module is None:
+            raise CannotFoldError(f"{path} is not in the module tree")
+        return module
+
+    def require_plain(self, path: str) -> nn.Module:
+        """The module at a path, if its tensors and its calls are its own and nothing else happens in them.
+
+        Raises:
+            CannotFoldError: For hooks, parametrisations, another forward, tied weights and weights read elsewhere.
+        """
+        module = self.module(path)
+        if not has_torch_forward(module):
+            raise CannotFoldError(f"{path} ({type(module).__name__}) has a forward of its own")
+        self.require_own_tensors(path, module)
+        return module
+
+    def require_own_tensors(self, path: str, module: nn.Module, calls: frozenset[fx.Node] = frozenset()) -> None:
+        """Refuse hooks, parametrisations, tied weights and weights that other code reads.
+
+        Args:
+            path: Path of the module.
+            module: The module.
+            calls: Calls that may read the weights.
+
+        Raises:
+            CannotFoldError: With the reason.
+        """
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise CannotFoldError(f"{path} has a forward hook")
+        if parametrize.is_parametrized(module):
+            raise CannotFoldError(f"{path} is parametrised: call torch.nn.utils.parametrize.remove_parametrizations")
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is None:
+                continue
+            others = self._owners[_storage(tensor)] - {path}
+            if others:
+                raise CannotFoldError(f"{path}.{name} is shared with {min(others)}")
+            if self._readers[_storage(tensor)] - calls:
+                raise CannotFoldError(f"{path}.{name} is read elsewhere in the forward")
+
+    def calls(self, module: nn.Module) -> list[fx.Node]:
+        """The calls of a leaf module."""
+        return self._calls[id(module)]
+
+    def value_users(self, node: fx.Node) -> list[fx.Node]:
+        """The users that read the values of a node, and not only its shape."""
+        return [user for user in node.users if not _reads_shape_only(user, node)]
+
+
+def _reads_shape_only(user: fx.Node, node: fx.Node) -> bool:
+    return user.op == "call_method" and user.target in _SHAPE_ONLY and user.args[0] is not node
+
+
+def _storage(tensor: Tensor) -> int:
+    if tensor.is_meta:
+        return id(tensor)
+    try:
+        return tensor.untyped_storage().data_ptr() or id(tensor)
+    except (RuntimeError, NotImplementedError):  # tensors without a storage of their own
+        return id(tensor)
