@@ -50,6 +50,8 @@ class Surroundings:
 
     def feeds(self, call: NormCall) -> Maybe[Names]:
         """Roles of the nearest operators downstream that are not transparent."""
+        if call.node.meta.get("opaque"):  # its own code may do more than normalise
+            return UNKNOWN
         return self._nearest(call.node, list(call.node.users), lambda node: node.users)
 
     def identity_branch(self, call: NormCall) -> Maybe[bool]:
@@ -86,7 +88,7 @@ class Surroundings:
                 continue
             seen.add(node)
             role = self._roles[node]
-            if role is Role.UNKNOWN:
+            if role is Role.UNKNOWN or (role is Role.NORMALISATION and node.meta.get("opaque")):
                 return UNKNOWN
             if role not in TRANSPARENT:
                 found.add(str(role))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import numpy
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from bnlint.folding.carriers import carrier_of
 from bnlint.folding.plan import Change, Channels, Side
 from bnlint.folding.reasons import CannotFoldError
+from bnlint.folding.steps import Steps, name_of
 from bnlint.folding.uses import Uses
-from bnlint.tracing.axes import shape_of, step_back
+from bnlint.tracing.axes import shape_of
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
 
 
@@ -21,11 +24,14 @@ class Downstream:
     Args:
         trace: The graph.
         uses: Who uses what.
+        gone: Calls of BatchNorms that are folded already.
+        positive: Whether the scale is known to be positive in every channel.
     """
 
-    def __init__(self, trace: Trace, uses: Uses) -> None:
+    def __init__(self, trace: Trace, uses: Uses, gone: Collection[fx.Node], positive: bool = False) -> None:
         self._trace = trace
         self._uses = uses
+        self._steps = Steps(trace, gone, positive)
 
     def absorb(self, node: fx.Node, axis: int, channels: Channels) -> tuple[list[Change], list[str]]:
         """Have every reader of a value take the affine of its channels.
@@ -53,28 +59,26 @@ class Downstream:
     def _take(self, user: fx.Node, node: fx.Node, axis: int, channels: Channels, through: list[str]) -> list[Change]:
         role: Role = user.meta.get("role", Role.UNKNOWN)
         if not user.args or user.args[0] is not node:
-            raise CannotFoldError(f"it feeds {self._name(user)} ({role})")
+            raise CannotFoldError(f"it feeds {name_of(user)} ({role})")
         if role is Role.LINEAR:
             return [self._linear(user, node, axis, channels)]
         if role is Role.CONVOLUTION:
             return [self._convolution(user, axis, channels)]
-        if role is Role.MOVE or (role is Role.DROPOUT and self._inactive(user)):
-            through.append(self._name(user))
-            after = self._forward(user, node, axis, len(channels))
-            further, names = self.absorb(user, after, channels)
+        if self._steps.passes(user):
+            through.append(name_of(user))
+            further, names = self.absorb(user, self._axis_after(user, axis, channels), channels)
             through += names
             return further
-        raise CannotFoldError(f"it feeds {self._name(user)} ({role})")
+        raise CannotFoldError(f"it feeds {name_of(user)} ({role})")
 
-    def _forward(self, user: fx.Node, node: fx.Node, axis: int, count: int) -> int:
+    def _axis_after(self, user: fx.Node, axis: int, channels: Channels) -> int:
         """The axis after an operator, found by following each candidate back."""
-        shape, before = shape_of(user), shape_of(node)
-        if shape is None or before is None:
-            raise CannotFoldError("the shapes on the way are not known")
-        for candidate, size in enumerate(shape):
-            if size == count and step_back(user, user.meta["role"], candidate, shape, before) == axis:
-                return candidate
-        raise CannotFoldError(f"its channel axis cannot be followed through {self._name(user)}")
+        for candidate, size in enumerate(shape_of(user) or ()):
+            if size == len(channels):
+                place = self._steps.back(user, candidate, channels)
+                if place.axis == axis and numpy.array_equal(place.channels, channels):
+                    return candidate
+        raise CannotFoldError(f"its channel axis cannot be followed through {name_of(user)}")
 
     def _linear(self, user: fx.Node, node: fx.Node, axis: int, channels: Channels) -> Change:
         path, module = carrier_of(user, self._uses, self._trace)
@@ -92,11 +96,3 @@ class Downstream:
         if module.padding == "same" or (module.padding_mode == "zeros" and any(number for number in module.padding)):
             raise CannotFoldError(f"{path} pads with zeros, which the shift would have to follow")
         return Change(path, Side.INPUT, channels)
-
-    def _inactive(self, node: fx.Node) -> bool:
-        return node.op == "call_module" and not self._trace.attributes[str(node.target)].training
-
-    def _name(self, node: fx.Node) -> str:
-        if node.op == "output":
-            return "the output of the model"
-        return str(node.target) if node.op == "call_module" else operator_name(node.target)

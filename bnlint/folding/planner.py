@@ -116,18 +116,25 @@ class _Planner:
     def _absorb(self, call: NormCall) -> tuple[list[Change], list[str]]:
         """Upstream if possible, else downstream."""
         source, channels = _input_of(call)
+        positive = _has_positive_scale(call)
         try:
-            return Upstream(self._trace, self._uses, self._gone).absorb(call.node, source, 1, channels)
+            return Upstream(self._trace, self._uses, self._gone, positive).absorb(call.node, source, 1, channels)
         except CannotFoldError as error:
             reason = error
         try:
-            return Downstream(self._trace, self._uses).absorb(call.node, 1, channels)
+            return Downstream(self._trace, self._uses, self._gone, positive).absorb(call.node, 1, channels)
         except CannotFoldError as error:
             raise CannotFoldError(f"{reason}, and {error}") from None
 
     def _beside(self, call: NormCall) -> tuple[list[Change], list[str]]:
         source, channels = _input_of(call)
         return [absorb_beside(call.node, source, channels, self._uses, self._trace, self._gone)], []
+
+
+def _has_positive_scale(call: NormCall) -> bool:
+    """Whether maxima stay where they are; not known for weights on the meta device."""
+    weight = getattr(call.module, "weight", None)
+    return weight is None or (not weight.is_meta and bool((weight > 0).all()))
 
 
 def _input_of(call: NormCall) -> tuple[fx.Node, Channels]:

@@ -16,12 +16,16 @@ ELEMENTWISE = frozenset({Role.ACTIVATION, Role.DROPOUT})
 
 _SAME_AXES = frozenset({
     "contiguous", "clone", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cuda", "cpu",
-    "alias", "identity", "Identity", "_to_copy", "data", "roll", "flip", "requires_grad", "lift_fresh_copy",
+    "alias", "identity", "Identity", "Sequential", "_to_copy", "data", "requires_grad", "lift_fresh_copy",
+    "lift_fresh", "pin_memory",
 })  # fmt: skip
 _BY_SHAPE = frozenset({
     "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "Flatten", "Unflatten", "view_as", "reshape_as",
     "unsafe_view", "_unsafe_view", "_reshape_alias",
 })  # fmt: skip
+_REPEATS = frozenset({"expand", "expand_as", "broadcast_to", "repeat", "tile"})
+"""Operators that leave an axis alone if they leave its size alone."""
+
 _SWAPS = frozenset({"transpose", "swapaxes", "swapdims"})
 
 
@@ -38,20 +42,21 @@ def step_back(node: fx.Node, role: Role, axis: int, shape: Sequence[int], before
     Returns:
         The axis of the first argument that becomes `axis`; `None` where it cannot be told.
     """
-    name = operator_name(node.target)
+    name = node.meta.get("operator") or operator_name(node.target)
     if role in ELEMENTWISE or name in _SAME_AXES:
         return axis if len(shape) == len(before) else None
-    if name in ("permute", "movedim", "moveaxis"):
-        return _permuted(node, axis, len(before)) if name == "permute" else None
+    if name == "permute":
+        return _permuted(node, axis, len(before))
     if name in _SWAPS:
         first, second = (_number(argument, len(shape)) for argument in node.args[1:3])
         return {first: second, second: first}.get(axis, axis)
     if name in ("t", "T", "mT"):
         last, other = len(shape) - 1, len(shape) - 2
         return {last: other, other: last}.get(axis, axis)
-    if name in _BY_SHAPE or node.op == "call_module":
+    if name in _BY_SHAPE:
         return _same_place(axis, shape, before)
-    return axis if shape[axis : axis + 1] == before[axis : axis + 1] and len(shape) == len(before) else None
+    kept = len(shape) == len(before) and shape[axis] == before[axis]
+    return axis if kept and (role is Role.PART or name in _REPEATS) else None
 
 
 def _permuted(node: fx.Node, axis: int, rank: int) -> int | None:

@@ -45,15 +45,14 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
     dtype = _float_dtype(model)
     for part in (model, *model.children()):
         yield from _from_configuration(part, dtype)
-    first = [module for module in model.modules() if _from_layer_known(module)][:_FIRST_LAYERS]
-    for module in first:
+    for module in first_layers(model):
         for shape, kind in _from_layer(module):
             yield torch.empty(shape, dtype=kind or dtype, device="meta")
 
 
 def _arrangements(model: nn.Module, tensor: Tensor) -> Iterator[Inputs]:
     """The same tensor as the one argument, as several, or as a list of samples."""
-    required = _required_parameters(model)
+    required = required_parameters(model)
     first_name = required[0].name if required else ""
     annotation = str(required[0].annotation).lower() if required else ""
     if "list" in annotation or first_name in ("images", "batched_inputs"):
@@ -63,7 +62,8 @@ def _arrangements(model: nn.Module, tensor: Tensor) -> Iterator[Inputs]:
     yield Inputs(tuple(copies), assumed=True)
 
 
-def _required_parameters(model: nn.Module) -> list[inspect.Parameter]:
+def required_parameters(model: nn.Module) -> list[inspect.Parameter]:
+    """The positional parameters of a model's `forward` that have no default."""
     try:
         parameters = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):
@@ -103,8 +103,10 @@ _KNOWN = (
 )  # fmt: skip
 
 
-def _from_layer_known(module: nn.Module) -> bool:
-    return isinstance(module, _KNOWN)
+def first_layers(model: nn.Module) -> list[nn.Module]:
+    """The first layers from which an input can be inferred, in the order of the module tree."""
+    layers: list[nn.Module] = [module for module in model.modules() if isinstance(module, _KNOWN)]
+    return layers[:_FIRST_LAYERS]
 
 
 def _from_layer(module: nn.Module) -> Iterator[tuple[tuple[int, ...], torch.dtype | None]]:

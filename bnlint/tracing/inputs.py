@@ -20,6 +20,9 @@ _SPECIFICATION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*
 _DTYPES = {
     name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype) and not name.startswith("_")
 }
+_USUAL_DTYPES = (
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _from_specification(match: re.Match[str]) -> Inputs:
     name, dtype_name = match["name"], match["dtype"] or "float32"
     dtype = _DTYPES.get(dtype_name)
     if dtype is None:
-        nearest = get_close_matches(dtype_name, _DTYPES, n=1)
+        nearest = get_close_matches(dtype_name, _USUAL_DTYPES, n=1)
         raise UsageError(
             f"{dtype_name!r} is not a data type of torch.", f"Did you mean {nearest[0]!r}?" if nearest else ""
         )

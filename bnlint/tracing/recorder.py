@@ -112,7 +112,7 @@ class Recorder(TorchFunctionMode):
             target = attribute_path(self.path(module))
             self.builder.attributes[target] = self._copied.originals[id(module)]
             node = self.builder.call("call_module", target, args, kwargs, result, module_role(module), frame)
-            node.meta["layer"] = self.path(module)
+            node.meta.update(layer=self.path(module), operator=type(module).__name__)
             if getattr(module, "inplace", False) and args and isinstance(args[0], Tensor):
                 self.builder.wrote(node, args[0])
         return result

@@ -16,6 +16,7 @@ from bnlint.tracing.norm_calls import find_norm_calls
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.parts import add_parts
 from bnlint.tracing.record import Record, record
+from bnlint.tracing.suggest_input import suggested_flags
 from bnlint.tracing.symbolic import Symbolic, symbolic
 from bnlint.tracing.trace import Trace
 from bnlint.tracing.watchdog import OutOfTime
@@ -77,10 +78,7 @@ def _whole(recorded: Record, inputs: Inputs, how: How, reason: str) -> Trace:
 
 def _fall_back(model: nn.Module, best: tuple[Record, Inputs] | None, deadline: float) -> Trace:
     """Without an input, or with a forward that fails: symbolic tracing, then parts, then nothing."""
-    if best is None:
-        why = "no input is known and none could be guessed from the first layers"
-    else:
-        why = describe(best[0].error)
+    why = _why(model, best)
     traced = symbolic(model, max(_LEAST, _left(deadline)))
     if isinstance(traced, Symbolic) and not traced.opaque:
         calls = _calls(traced.graph, traced.attributes, model)
@@ -92,6 +90,15 @@ def _fall_back(model: nn.Module, best: tuple[Record, Inputs] | None, deadline: f
     else:
         graph, attributes, shown = fx.Graph(), {}, best[1] if best is not None else None
     return _partial(model, graph, attributes, shown, why, deadline)
+
+
+def _why(model: nn.Module, best: tuple[Record, Inputs] | None) -> str:
+    if best is None:
+        return f"no input is known; give one with {suggested_flags(model)}"
+    failure = describe(best[0].error)
+    if not best[1].assumed or isinstance(best[0].error, OutOfTime):
+        return failure
+    return f"with the assumed input {best[1]} {failure}; give another with {suggested_flags(model)}"
 
 
 def _partial(

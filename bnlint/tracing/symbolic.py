@@ -99,7 +99,7 @@ def _annotate(graph: fx.Graph, model: nn.Module, opaque: tuple[str, ...]) -> dic
         if node.op == "call_module":
             module = model.get_submodule(node.target)
             attributes[node.target] = module
-            node.meta["layer"] = node.target
+            node.meta.update(layer=node.target, operator=type(module).__name__)
             node.meta["opaque"] = not has_torch_forward(module)
         elif node.op == "get_attr":
             owner, _, name = node.target.rpartition(".")

@@ -1,0 +1,175 @@
+"""Operators with one input through which a per-channel affine passes: `f(s·x + t) = s·f(x) + t`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from torch import fx, nn
+from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
+
+from bnlint.folding.plan import Channels
+from bnlint.folding.reasons import CannotFoldError
+from bnlint.folding.sums import adds_nothing
+from bnlint.tracing.axes import shape_of, step_back
+from bnlint.tracing.kinds import Role
+from bnlint.tracing.roles import operator_name
+from bnlint.tracing.trace import Trace
+
+_ADAPTIVE_AVERAGES = frozenset({"adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"})
+_AVERAGES = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d"})
+_MAXIMA = frozenset({"max_pool1d", "max_pool2d", "max_pool3d"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the channels of a BatchNorm lie in a value.
+
+    Attributes:
+        node: The node of the value.
+        axis: Its channel axis.
+        channels: The channel of the BatchNorm at each place along that axis, −1 for none.
+    """
+
+    node: fx.Node
+    axis: int
+    channels: Channels
+
+
+def name_of(node: fx.Node) -> str:
+    """A node as reasons and tables name it: the path of a layer, or the bare name of an operator."""
+    if node.op == "output":
+        return "the output of the model"
+    return str(node.target) if node.op == "call_module" else operator_name(node.target)
+
+
+class Steps:
+    """Follows a place against the flow, one operator at a time.
+
+    Args:
+        trace: The graph.
+        gone: Calls of BatchNorms that are folded already: nothing happens there any more.
+        positive: Whether the scale of the BatchNorm is known to be positive in every channel, so that maxima stay.
+    """
+
+    def __init__(self, trace: Trace, gone: Collection[fx.Node], positive: bool) -> None:
+        self._trace = trace
+        self._gone = gone
+        self._positive = positive
+
+    def passes(self, node: fx.Node) -> bool:
+        """Whether an operator is one of these."""
+        role = self._role(node)
+        return role is Role.MOVE or self._is_linear_operator(node) or self._is_maximum(node)
+
+    def back(self, node: fx.Node, axis: int, channels: Channels) -> Place:
+        """The place before an operator.
+
+        Args:
+            node: An operator that `passes`.
+            axis: The channel axis of its result.
+            channels: The channels along it.
+
+        Raises:
+            CannotFoldError: With the reason.
+        """
+        self._require_no_hook(node)
+        source = node.args[0] if node.args else None
+        shape = shape_of(node)
+        before = shape_of(source) if isinstance(source, fx.Node) else None
+        if not isinstance(source, fx.Node) or shape is None or before is None:
+            raise CannotFoldError(f"the shapes at {name_of(node)} are not known")
+        name = node.meta.get("operator") or operator_name(node.target)
+        if name in ("pixel_shuffle", "PixelShuffle"):
+            return _before_pixel_shuffle(source, axis, channels, before)
+        if name in ("channel_shuffle", "ChannelShuffle"):
+            return Place(source, axis, _unshuffled(channels, self._groups(node)))
+        back = self._axis_before(node, axis, shape, before)
+        if back is None or before[back] != len(channels):
+            raise CannotFoldError(f"its channel axis cannot be followed through {name_of(node)}")
+        return Place(source, back, channels)
+
+    def _axis_before(self, node: fx.Node, axis: int, shape: tuple[int, ...], before: tuple[int, ...]) -> int | None:
+        role = self._role(node)
+        if role is Role.MOVE:
+            unchanged = node in self._gone or adds_nothing(node) or node.meta["role"] is Role.DROPOUT
+            return step_back(node, Role.DROPOUT if unchanged else role, axis, shape, before)
+        if operator_name(node.target) == "mean" and node.op != "call_module":
+            return _axis_before_mean(node, axis, len(before))
+        return axis if axis == 1 and len(shape) == len(before) else None
+
+    def _role(self, node: fx.Node) -> Role:
+        role: Role = node.meta.get("role", Role.UNKNOWN)
+        if node in self._gone or adds_nothing(node) or (role is Role.DROPOUT and not self._drops(node)):
+            return Role.MOVE
+        return role
+
+    def _drops(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return self._module(node).training
+        return bool(argument(node, 2, "training", True))
+
+    def _module(self, node: fx.Node) -> nn.Module:
+        module: nn.Module = self._trace.attributes[str(node.target)]
+        return module
+
+    def _groups(self, node: fx.Node) -> int:
+        return int(self._module(node).groups if node.op == "call_module" else argument(node, 1, "groups", 1))  # type: ignore[arg-type]
+
+    def _is_linear_operator(self, node: fx.Node) -> bool:
+        """Means and interpolations: their weights sum to 1, so a shift passes unchanged."""
+        if node.op == "call_module":
+            module = self._module(node)
+            if isinstance(module, _AvgPoolNd):
+                padded = bool(numpy.any(module.padding)) and module.count_include_pad  # type: ignore[arg-type]
+                return not padded and getattr(module, "divisor_override", None) is None
+            return isinstance(module, (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.Upsample))
+        name = operator_name(node.target)
+        if name in _AVERAGES:
+            padded = bool(numpy.any(argument(node, 3, "padding", 0))) and argument(node, 5, "count_include_pad", True)
+            return not padded and argument(node, 6, "divisor_override", None) is None
+        return name in _ADAPTIVE_AVERAGES or name in ("mean", "interpolate", "upsample")
+
+    def _is_maximum(self, node: fx.Node) -> bool:
+        if not self._positive:
+            return False
+        if node.op == "call_module":
+            module = self._module(node)
+            return isinstance(module, _MaxPoolNd) and not module.return_indices
+        return operator_name(node.target) in _MAXIMA and not argument(node, 6, "return_indices", False)
+
+    def _require_no_hook(self, node: fx.Node) -> None:
+        if node.op == "call_module" and (self._module(node)._forward_hooks or self._module(node)._forward_pre_hooks):
+            raise CannotFoldError(f"{name_of(node)} has a forward hook")
+
+
+def argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
+    """An argument of a call, by position or by name."""
+    if name in node.kwargs:
+        return node.kwargs[name]
+    return node.args[position] if len(node.args) > position else default
+
+
+def _axis_before_mean(node: fx.Node, axis: int, rank: int) -> int | None:
+    dims = argument(node, 1, "dim", None)
+    if dims is None:
+        return None
+    reduced = {int(dim) % rank for dim in (dims if isinstance(dims, (list, tuple)) else [dims])}
+    left = range(rank) if argument(node, 2, "keepdim", False) else [dim for dim in range(rank) if dim not in reduced]
+    return left[axis] if axis < len(left) and left[axis] not in reduced else None
+
+
+def _before_pixel_shuffle(source: fx.Node, axis: int, channels: Channels, before: tuple[int, ...]) -> Place:
+    factor = before[-3] // len(channels)  # (N, C·r², H, W) becomes (N, C, H·r, W·r)
+    if axis != len(before) - 3:
+        raise CannotFoldError("its channel axis cannot be followed through the pixel shuffle")
+    return Place(source, axis, numpy.repeat(channels, factor))
+
+
+def _unshuffled(channels: Channels, groups: int) -> Channels:
+    order = numpy.arange(len(channels)).reshape(groups, -1).T.reshape(-1)
+    before = numpy.empty_like(channels)
+    before[order] = channels
+    return before
