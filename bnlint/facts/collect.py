@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.facts.foldability import Foldability
 from bnlint.facts.layers import NormLayer, configuration, find_layers, spatial_dims, tensors_of
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.shape import shape_facts
@@ -57,6 +58,7 @@ class _Collector:
         self._batch_size = batch_size
         self._layers = find_layers(artifact)
         self._surroundings = Surroundings(trace)
+        self._foldability = Foldability(artifact.module, trace)
         self._call_counts = Counter(call.layer for call in trace.norm_calls)
         self._of_layer: dict[str, dict[str, Any]] = {}
 
@@ -111,6 +113,7 @@ class _Collector:
             sequence_evidence=self._surroundings.sequence_evidence(call),
             location=call.location or self._class_location(call.layer),
             definition=self._class_location(call.layer),
+            **self._foldability.facts(call.layer, call.kind),
             **shape_facts(call, self._trace.batch_size, self._batch_size),
             **own,
         )
@@ -139,6 +142,7 @@ class _Collector:
             batch_size=UNKNOWN if self._batch_size is None else self._batch_size,
             location=self._class_location(layer.path),
             definition=self._class_location(layer.path),
+            **self._foldability.facts(layer.path, layer.kind),
             **seen,
             **self._own(layer),
         )

@@ -11,7 +11,8 @@ from bnlint.report import Location
 from bnlint.tracing.kinds import How, NormKind, Role
 
 IDENTITY, MODE, CONFIGURATION = "identity", "mode", "configuration"
-STATISTICS, SURROUNDINGS, SHAPE, COVERAGE = "statistics", "surroundings", "shape", "coverage"
+STATISTICS, SURROUNDINGS, FOLDING = "statistics", "surroundings", "folding"
+SHAPE, COVERAGE = "shape", "coverage"
 
 Names = frozenset[str]
 
@@ -182,6 +183,22 @@ class NormFacts:
             (Need.GRAPH,),
             values=("attention", "recurrent", "embedding"),
         ),
+    ] = UNKNOWN
+
+    foldable: Annotated[
+        Maybe[bool | None],
+        Fact(
+            "Whether `bnlint fold` can absorb the layer into its neighbours; null for other kinds than BatchNorm.",
+            FOLDING,
+            (Need.MODULE, Need.GRAPH),
+        ),
+    ] = UNKNOWN
+    folds_into: Annotated[
+        Maybe[Names], Fact("Paths of the layers that would absorb it.", FOLDING, (Need.MODULE, Need.GRAPH))
+    ] = UNKNOWN
+    fold_obstacle: Annotated[
+        Maybe[str | None],
+        Fact("Why the layer cannot be folded; null where it can.", FOLDING, (Need.MODULE, Need.GRAPH)),
     ] = UNKNOWN
 
     input_shape: Annotated[

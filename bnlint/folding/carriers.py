@@ -12,7 +12,9 @@ from bnlint.tracing.trace import Trace
 
 
 def carrier_of(node: fx.Node, uses: Uses, trace: Trace) -> tuple[str, nn.Module]:
-    """The layer that a call belongs to, if this call is all that its weight is used for.
+    """The layer that a call belongs to, if its weight is used for nothing but calls of the layer.
+
+    Whether all its calls want the same is for the planner to see.
 
     Args:
         node: A call of a layer, or of a function with the weight and bias of a layer (a subclass of a convolution
@@ -30,9 +32,6 @@ def carrier_of(node: fx.Node, uses: Uses, trace: Trace) -> tuple[str, nn.Module]
         return _of_function(node, uses)
     path = str(node.meta["layer"])
     module = uses.require_plain(path)
-    calls = len(uses.calls(module))
-    if calls > 1:
-        raise CannotFoldError(f"{path} is called {calls} times")
     if trace.attributes[str(node.target)] is not module:
         raise CannotFoldError(f"{path} is not in the module tree")
     return path, module

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
 from bnlint.folding.apply import apply_plan
 from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.planner import make_plan
+from bnlint.folding.precision import beyond_precision
 from bnlint.folding.prove import Proof, prove, random_inputs
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
+from bnlint.tracing.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,14 @@ class FoldResult:
         folds: What was folded.
         kept: What stays, each with its reason.
         proof: The proof; `None` where none was asked for.
+        inputs: What the proof was run on.
     """
 
     model: nn.Module
     folds: tuple[Fold, ...]
     kept: tuple[Kept, ...]
     proof: Proof | None
+    inputs: tuple[Inputs, ...] = ()
 
     @property
     def max_error(self) -> float | None:
@@ -84,6 +90,7 @@ def fold(
     *,
     inplace: bool = False,
     force: bool = False,
+    verify_inputs: Sequence[object] = (),
     timeout: float = DEFAULT_TIMEOUT,
 ) -> FoldResult:
     """Fold every BatchNorm that can be folded, and prove that the outputs are the same.
@@ -93,6 +100,7 @@ def fold(
         inputs: What to call it with; tensors with values are used for the proof, beside random ones.
         inplace: Fold the model itself rather than a copy. The proof still needs float64 copies while it runs.
         force: Fold never-updated statistics too.
+        verify_inputs: Further inputs with values for the proof, each as `inputs`.
         timeout: Seconds for tracing.
 
     Returns:
@@ -100,22 +108,81 @@ def fold(
 
     Raises:
         UsageError: If the model is in training mode, or has statistics that were never updated and `force` is false.
-        NotAnalysedError: If it cannot be traced, has no weights, or has statistics that are not finite.
+        NotAnalysedError: If it cannot be traced or run, has no weights, or has statistics that are not finite.
     """
-    trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
-    if trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES) or trace.example is None:
-        raise NotAnalysedError(f"The model cannot be folded, since it could not be run: {trace.reason}.")
+    further = [_with_values(item) for item in verify_inputs]
+    trace, example = trace_to_fold(model, further[0] if inputs is None and further else inputs, timeout)
     planned = make_plan(model, trace)
+    require_eval_mode(planned)
     _require_sound(model, planned, force)
+    planned = _within_precision(model, trace, planned)
     folded = copy.deepcopy(model)
     with torch.no_grad():
         apply_plan(folded, planned)
-    proof = prove(model, folded, planned, _proof_inputs(trace.example, model))
+    examples = (*_proof_inputs(example, model), *further)
+    proof = _prove(model, folded, planned, examples)
     if inplace and proof.verified:
         apply_plan(model, planned)
         folded = model
     folds = tuple(Fold(item.layer, item.into, item.through, proof.errors.get(item.layer)) for item in planned.folds)
-    return FoldResult(folded, folds, planned.kept, proof)
+    return FoldResult(folded, folds, planned.kept, proof, examples)
+
+
+def _within_precision(model: nn.Module, trace: Trace, planned: Plan) -> Plan:
+    """The plan without the folds that the data type cannot hold; what builds on them is planned again."""
+    keep: dict[str, str] = {}
+    while beyond := beyond_precision(model, planned):
+        keep |= beyond
+        planned = make_plan(model, trace, keep)
+    return planned
+
+
+def trace_to_fold(model: nn.Module, inputs: object, timeout: float) -> tuple[Trace, Inputs]:
+    """Trace a model for folding, as `fold` does.
+
+    Returns:
+        The trace, and the inputs of its run.
+
+    Raises:
+        NotAnalysedError: If no run could be recorded.
+    """
+    trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
+    if trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES) or trace.example is None:
+        raise NotAnalysedError(f"The model cannot be folded, since it could not be run: {trace.reason}.")
+    return trace, trace.example
+
+
+def require_eval_mode(planned: Plan) -> None:
+    """Refuse a model with BatchNorm layers in training mode.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    training = [kept.layer for kept in planned.kept if "training mode" in kept.reason]
+    if training:
+        raise UsageError(
+            f"{_layers(training)} in training mode.", "Call model.eval() first, or give `--eval` on the command line."
+        )
+
+
+def _prove(model: nn.Module, folded: nn.Module, planned: Plan, examples: Sequence[Inputs]) -> Proof:
+    try:
+        return prove(model, folded, planned, examples)
+    except Exception as error:  # the code of a model may raise anything
+        shapes = "; ".join(dict.fromkeys(map(str, examples)))
+        cause = f"The proof could not be run with {shapes}: {type(error).__name__}: {first_line(error)}."
+        raise NotAnalysedError(cause) from error
+
+
+def _with_values(given: object) -> Inputs:
+    inputs = as_inputs(given)
+    if any(tensor.is_meta for tensor in inputs.tensors()):
+        raise UsageError(f"{inputs} has a shape but no values to verify with.", "Give tensors, or a .pt or .npz file.")
+    return inputs
+
+
+def _layers(paths: Sequence[str]) -> str:
+    return f"{paths[0]} is" if len(paths) == 1 else f"{len(paths)} BatchNorm layers, {paths[0]} first, are"
 
 
 def _proof_inputs(example: Inputs, model: nn.Module) -> list[Inputs]:
@@ -125,11 +192,6 @@ def _proof_inputs(example: Inputs, model: nn.Module) -> list[Inputs]:
 
 def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
     """Refuse what would fold a mistake into the weights for good."""
-    training = [kept.layer for kept in planned.kept if "training mode" in kept.reason]
-    if training:
-        raise UsageError(
-            f"{len(training)} BatchNorm layers are in training mode, {training[0]} first.", "Call model.eval() first."
-        )
     for item in planned.folds:
         layer = model.get_submodule(item.layer)
         if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
@@ -140,8 +202,8 @@ def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
     fresh = [item.layer for item in planned.folds if _never_updated(model.get_submodule(item.layer))]
     if fresh and not force:
         raise UsageError(
-            f"{len(fresh)} BatchNorm layers have statistics that no batch has updated, {fresh[0]} first.",
-            "Load the whole state first, or fold them as they are with force.",
+            f"{_layers(fresh)} still at the initial statistics: no batch has updated them.",
+            "Load the whole state first, or fold them as they are with `force` (`--force`).",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy
 from torch import fx, nn
@@ -23,21 +23,23 @@ from bnlint.tracing.trace import NormCall, Trace
 Absorb = Callable[[NormCall], tuple[list[Change], list[str]]]
 
 
-def make_plan(model: nn.Module, trace: Trace) -> Plan:
+def make_plan(model: nn.Module, trace: Trace, keep: Mapping[str, str] | None = None) -> Plan:
     """Decide for each BatchNorm layer whether and into what it can be folded.
 
     Args:
         model: The model; its weights are not read.
         trace: Its trace, with shapes.
+        keep: BatchNorm layers that must stay, each with the reason.
 
     Returns:
         The verdicts: every BatchNorm layer that is called or defined is in one of the two lists.
     """
-    return _Planner(model, trace).plan()
+    return _Planner(model, trace, keep or {}).plan()
 
 
 class _Planner:
-    def __init__(self, model: nn.Module, trace: Trace) -> None:
+    def __init__(self, model: nn.Module, trace: Trace, keep: Mapping[str, str]) -> None:
+        self._keep = keep
         self._model = model
         self._trace = trace
         self._uses = Uses(model, trace)
@@ -75,6 +77,8 @@ class _Planner:
             raise CannotFoldError(f"the model could not be recorded: {self._trace.reason}")
         for call in calls:
             self._require_fixed_affine(call, frozenset(other.node for other in calls))
+        if layer in self._keep:
+            raise CannotFoldError(self._keep[layer])
         if any(layer in fold.into for fold in self._folds):
             raise CannotFoldError("another BatchNorm is folded into it")
         changes: list[Change] = []
@@ -83,17 +87,29 @@ class _Planner:
             further, names = absorb(call)
             changes += further
             through += names
-        carriers = [change.carrier for change in changes]
-        if len(calls) > 1 and len(set(carriers)) != len(carriers):
-            raise CannotFoldError(f"it is called {len(calls)} times on the output of the same layer")
+        changes = self._agreed(changes)
         return PlannedFold(
             layer=layer,
-            into=tuple(dict.fromkeys(carriers)),
-            through=tuple(through),
+            into=tuple(dict.fromkeys(change.carrier for change in changes)),
+            through=tuple(dict.fromkeys(through)),
             changes=tuple(changes),
             remainder=remainder(calls[0], self._trace),
             aliases=self._aliases(layer),
         )
+
+    def _agreed(self, changes: list[Change]) -> list[Change]:
+        """One change for each carrier, if every call of the carrier wants the same."""
+        wanted: dict[str, list[Change]] = defaultdict(list)
+        for change in changes:
+            wanted[change.carrier].append(change)
+        for path, several in wanted.items():
+            calls = max(1, len(self._uses.calls(self._uses.module(path))))
+            first = several[0]
+            if calls != len(several):
+                raise CannotFoldError(f"{path} is called {calls}×, and not always for this layer")
+            if not all(_same(first, other) for other in several):
+                raise CannotFoldError(f"{path} is called {calls}×, and the calls want different changes")
+        return [several[0] for several in wanted.values()]
 
     def _aliases(self, layer: str) -> tuple[str, ...]:
         module = self._model.get_submodule(layer)
@@ -129,6 +145,11 @@ class _Planner:
     def _beside(self, call: NormCall) -> tuple[list[Change], list[str]]:
         source, channels = _input_of(call)
         return [absorb_beside(call.node, source, channels, self._uses, self._trace, self._gone)], []
+
+
+def _same(first: Change, second: Change) -> bool:
+    alike = (first.side, first.with_shift) == (second.side, second.with_shift)
+    return alike and numpy.array_equal(first.channels, second.channels)
 
 
 def _has_positive_scale(call: NormCall) -> bool:

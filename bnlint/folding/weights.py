@@ -38,6 +38,10 @@ class Carrier:
         else:
             self._beside(scale, shift)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The weight, and the bias if there is one, as they are in float64 so far."""
+        return (self._weight,) if self._bias is None else (self._weight, self._bias)
+
     def store(self) -> None:
         """Cast once and write back into the module; a bias is added where one is needed."""
         parameter: Tensor = self._module.weight  # type: ignore[assignment]

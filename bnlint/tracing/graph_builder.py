@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import inspect
 import operator
@@ -120,10 +121,15 @@ class GraphBuilder:
         if isinstance(value, (list, tuple)):
             return (list if isinstance(value, list) else tuple)(map(self.argument, value))
         if isinstance(value, Mapping):
-            return {key: self.argument(item) for key, item in value.items()}
+            return self._mapping(value)
         if hasattr(value, "item") and type(value).__module__ == "numpy":
             return value.item()
         return self._object(value)
+
+    def _mapping(self, value: Mapping[Any, Any]) -> Any:
+        if type(value) is collections.OrderedDict:
+            return self.call("call_function", collections.OrderedDict, (dict(value),), {}, value, Role.MOVE)
+        return {key: self.argument(item) for key, item in value.items()}
 
     def _finish(self, node: fx.Node, result: Any, role: Role) -> None:
         node.meta["role"] = role

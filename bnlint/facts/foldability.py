@@ -1,0 +1,44 @@
+"""What folding would do with each BatchNorm: from the same plan as `bnlint fold`, so that the two cannot disagree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.folding.plan import Plan
+from bnlint.folding.planner import make_plan
+from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.trace import Trace
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+class Foldability:
+    """Answers for one model what can be folded.
+
+    Args:
+        model: The model; `None` where there is none.
+        trace: Its trace; without a recorded run nothing is known.
+    """
+
+    def __init__(self, model: nn.Module | None, trace: Trace) -> None:
+        recorded = model is not None and trace.how in (How.RECORDED, How.RECORDED_WITH_VALUES)
+        plan = make_plan(model, trace) if model is not None and recorded else Plan((), ())
+        self._known = recorded
+        self._into = {fold.layer: frozenset(fold.into) for fold in plan.folds}
+        self._obstacles = {kept.layer: kept.reason for kept in plan.kept}
+
+    def facts(self, layer: str, kind: NormKind) -> dict[str, Any]:
+        """The folding facts of a layer, by field name of `NormFacts`."""
+        if kind is not NormKind.BATCH:
+            return {"foldable": None, "folds_into": _NOTHING, "fold_obstacle": None}
+        foldable: Maybe[bool] = layer in self._into
+        if not self._known or (layer not in self._into and layer not in self._obstacles):
+            return {"foldable": UNKNOWN}
+        return {
+            "foldable": foldable,
+            "folds_into": self._into.get(layer, _NOTHING),
+            "fold_obstacle": self._obstacles.get(layer),
+        }
