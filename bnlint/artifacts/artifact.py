@@ -19,6 +19,7 @@ class Artifact:
         form: `module`, `pickled_module`, `state_dict` or `safetensors`.
         module: The live model, where there is one.
         tensors: The weights by name, with wrapper prefixes removed; empty where `module` holds them.
+        weights_form: Form of the file whose weights were loaded into `module`; empty where there is none.
         mode_known: Whether the training flags of `module` were set by its owner. False where bnlint put a factory and
             a weights file together: then the flags are whatever the constructor left.
         notes: Remarks for the report, such as the checkpoint key that was read.
@@ -28,5 +29,6 @@ class Artifact:
     form: str
     module: nn.Module | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    weights_form: str = ""
     mode_known: bool = True
     notes: tuple[str, ...] = ()

@@ -56,7 +56,8 @@ def _with_weights(artifact: Artifact, weights: str, trust: bool, mode_known: boo
     tensors = given.tensors if given.module is None else given.module.state_dict()
     with user_code():
         notes = load_weights(artifact.module, tensors, weights)
-    return replace(artifact, mode_known=mode_known, notes=(*artifact.notes, *given.notes, *notes))
+    notes = (*artifact.notes, *given.notes, *notes)
+    return replace(artifact, weights_form=given.form, mode_known=mode_known, notes=notes)
 
 
 def _read_file(name: str, trust: bool) -> Artifact:

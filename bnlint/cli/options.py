@@ -67,39 +67,56 @@ ignore_option = click.option(
 )
 
 
-def target_options(command: Command) -> Command:
-    """The argument TARGET and the options on how to read, trace and look at it."""
+kwargs_option = click.option(
+    "--kwargs",
+    metavar="YAML",
+    callback=_read_mapping,
+    help="Arguments of the factory, as '{num_classes: 10}'.",
+)
+
+input_option = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SPEC",
+    help="An input to trace with: 1x3x224x224, 1x77:int64 or input_ids=1x128:int64; once for each input.",
+)
+
+trust_option = click.option(
+    "--trust", is_flag=True, help="Unpickle a whole model, which runs code that the file names."
+)
+
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="The longest that tracing may take.",
+)
+
+
+def model_options(command: Command) -> Command:
+    """The argument TARGET and the options on how to read and trace it."""
     for decorate in reversed(
         (
             click.argument("target"),
             click.option("--weights", metavar="FILE", help="Weights to load into the model that TARGET names."),
-            click.option(
-                "--kwargs",
-                metavar="YAML",
-                callback=_read_mapping,
-                help="Arguments of the factory, as '{num_classes: 10}'.",
-            ),
-            click.option(
-                "--input",
-                "inputs",
-                multiple=True,
-                metavar="SPEC",
-                help="An input to trace with: 1x3x224x224, 1x77:int64 or input_ids=1x128:int64; once for each input.",
-            ),
-            click.option("--trust", is_flag=True, help="Unpickle a whole model, which runs code that the file names."),
-            click.option(
-                "--batch-size",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="The training batch on each device, for the rules on tiny batches.",
-            ),
-            click.option(
-                "--timeout",
-                type=click.FloatRange(min=0, min_open=True),
-                metavar="SECONDS",
-                help="The longest that tracing may take.",
-            ),
+            kwargs_option,
+            input_option,
+            trust_option,
+            timeout_option,
         )
     ):
         command = decorate(command)
     return command
+
+
+def target_options(command: Command) -> Command:
+    """The argument TARGET and the options on how to read, trace and look at it."""
+    return model_options(
+        click.option(
+            "--batch-size",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="The training batch on each device, for the rules on tiny batches.",
+        )(command)
+    )

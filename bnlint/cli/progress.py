@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,13 +17,16 @@ STAGES: Final = ("reading", "tracing", "facts", "rules")
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[str], None]]:
+def progress_bar(stages: Sequence[str] = STAGES) -> Iterator[Callable[[str], None]]:
     """Show a bar while the block runs, if it runs long and stderr is a terminal; the bar then leaves no trace.
+
+    Args:
+        stages: Names of the stages, in their order.
 
     Yields:
         A function to call with the name of each stage as it begins.
     """
-    bar = _Bar()
+    bar = _Bar(stages)
     if not sys.stderr.isatty():
         yield bar.begin
         return
@@ -40,9 +43,10 @@ def progress_bar() -> Iterator[Callable[[str], None]]:
 class _Bar:
     """A bar that another thread may show at any moment until it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Sequence[str]) -> None:
         self._lock = threading.Lock()
-        self._stage = STAGES[0]
+        self._stages = stages
+        self._stage = stages[0]
         self._progress: Progress | None = None
         self._closed = False
 
@@ -66,7 +70,7 @@ class _Bar:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._progress.add_task(self._stage, total=len(STAGES))
+            self._progress.add_task(self._stage, total=len(self._stages))
             self._update()
             self._progress.start()
 
@@ -78,5 +82,5 @@ class _Bar:
 
     def _update(self) -> None:
         if self._progress is not None:
-            done = STAGES.index(self._stage) if self._stage in STAGES else 0
+            done = self._stages.index(self._stage) if self._stage in self._stages else 0
             self._progress.update(self._progress.task_ids[0], description=self._stage, completed=done)

@@ -28,7 +28,7 @@ class Foldability:
         plan = make_plan(model, trace) if model is not None and recorded else Plan((), ())
         self._known = recorded
         self._into = {fold.layer: frozenset(fold.into) for fold in plan.folds}
-        self._obstacles = {kept.layer: kept.reason for kept in plan.kept}
+        self._obstacles = {kept.layer: kept.cause for kept in plan.kept}
 
     def facts(self, layer: str, kind: NormKind) -> dict[str, Any]:
         """The folding facts of a layer, by field name of `NormFacts`."""

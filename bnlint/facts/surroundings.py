@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, fx, nn
 
+from bnlint.facts.flow import PUTS_TOGETHER, Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.roles import TRANSPARENT
+from bnlint.tracing.roles import TRANSPARENT, operator_name
 from bnlint.tracing.trace import NormCall, Trace
 
 Names = frozenset[str]
@@ -36,23 +37,24 @@ class Surroundings:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._position = {node: index for index, node in enumerate(trace.graph.nodes)}
-        self._roles = {node: self._role(node) for node in self._position}
+        self._flow = Flow(trace.graph)
+        nodes = self._flow.nodes
+        self._roles = {node: self._role(node) for node in nodes}
         self._attention = frozenset(node for node, role in self._roles.items() if self._is_attention(node, role))
-        self._above = self._collect(self._position, self._sources)
-        self._below = self._collect(reversed(self._position), lambda node: node.users)
+        self._above = self._collect(nodes, self._flow.sources)
+        self._below = self._collect(reversed(nodes), self._flow.readers)
 
     def fed_by(self, call: NormCall) -> Maybe[Names]:
         """Roles of the nearest operators upstream that are not transparent."""
         if call.input_node is None:
             return UNKNOWN
-        return self._nearest(call.node, [call.input_node], self._sources)
+        return self._nearest(call.node, self._flow.values(call.input_node, call.node), self._flow.sources)
 
     def feeds(self, call: NormCall) -> Maybe[Names]:
         """Roles of the nearest operators downstream that are not transparent."""
         if call.node.meta.get("opaque"):  # its own code may do more than normalise
             return UNKNOWN
-        return self._nearest(call.node, list(call.node.users), lambda node: node.users)
+        return self._nearest(call.node, list(self._flow.readers(call.node)), self._flow.readers)
 
     def identity_branch(self, call: NormCall) -> Maybe[bool]:
         """Whether a call stands on a skip connection beside other branches of the same input."""
@@ -101,18 +103,12 @@ class Surroundings:
             return UNKNOWN
         return frozenset(found)
 
-    def _sources(self, node: fx.Node) -> Iterator[fx.Node]:
-        """The nodes whose values a node reads, with the earlier writes in place into them."""
-        for source in node.all_input_nodes:
-            yield source
-            for writer in source.meta.get("written_by", ()):
-                if writer is not node and self._position[writer] < self._position[node]:
-                    yield writer
-
     def _role(self, node: fx.Node) -> Role:
         role: Role = node.meta.get("role", Role.UNKNOWN)
         if role is Role.DROPOUT and not self._is_active_dropout(node):
             return Role.MOVE
+        if node.op == "call_function" and operator_name(node.target) in PUTS_TOGETHER:
+            return Role.CONCATENATION
         return role
 
     def _is_active_dropout(self, node: fx.Node) -> bool:
@@ -128,7 +124,7 @@ class Surroundings:
             return True
         if role is not Role.SOFTMAX:
             return False
-        return self._reaches_product([node], self._sources) and self._reaches_product([node], lambda n: n.users)
+        return all(self._reaches_product([node], step) for step in (self._flow.sources, self._flow.readers))
 
     def _reaches_product(self, start: list[fx.Node], step: Callable[[fx.Node], Iterable[fx.Node]]) -> bool:
         front, seen = start, set(start)

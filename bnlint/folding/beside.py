@@ -100,13 +100,13 @@ def _check(node: fx.Node, source: fx.Node, channels: Channels, uses: Uses, trace
         raise CannotFoldError("the convolution beside it has another input")
     path, module = carrier_of(node, uses, trace)
     if not isinstance(module, _ConvNd) or isinstance(module, _ConvTransposeNd):
-        raise CannotFoldError(f"{path} beside it is no plain convolution")
+        raise CannotFoldError("{} beside it is no plain convolution", path)
     if module.in_channels != module.out_channels or module.out_channels != len(channels):
-        raise CannotFoldError(f"{path} beside it changes the number of channels")
+        raise CannotFoldError("{} beside it changes the number of channels", path)
     centred = not isinstance(module.padding, str) and all(
         2 * padding == dilation * (size - 1)
         for padding, dilation, size in zip(module.padding, module.dilation, module.kernel_size, strict=True)
     )
     if not centred or any(size % 2 == 0 for size in module.kernel_size) or any(step != 1 for step in module.stride):
-        raise CannotFoldError(f"{path} beside it is not centred on its input with a stride of 1")
+        raise CannotFoldError("{} beside it is not centred on its input with a stride of 1", path)
     return Change(path, Side.BESIDE, numpy.asarray(channels))

@@ -33,7 +33,7 @@ def carrier_of(node: fx.Node, uses: Uses, trace: Trace) -> tuple[str, nn.Module]
     path = str(node.meta["layer"])
     module = uses.require_plain(path)
     if trace.attributes[str(node.target)] is not module:
-        raise CannotFoldError(f"{path} is not in the module tree")
+        raise CannotFoldError("{} is not in the module tree", path)
     return path, module
 
 
@@ -41,14 +41,14 @@ def _of_function(node: fx.Node, uses: Uses) -> tuple[str, nn.Module]:
     name = operator_name(node.target)
     weight = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")
     if not isinstance(weight, fx.Node) or weight.op != "get_attr" or not str(weight.target).endswith(".weight"):
-        raise CannotFoldError(f"{name} is called with a weight that is computed in the forward")
+        raise CannotFoldError("{} is called with a weight that is computed in the forward", name)
     path = str(weight.target).removesuffix(".weight")
     module = uses.module(path)
     if not isinstance(module, (_ConvNd, nn.Linear)):
-        raise CannotFoldError(f"{name} is called with the weight of {path}, a {type(module).__name__}")
+        raise CannotFoldError("{} is called with the weight of {}, a {}", name, path, type(module).__name__)
     uses.require_own_tensors(path, module, frozenset({node}))
     bias = node.args[2] if len(node.args) > 2 else node.kwargs.get("bias")
     mentions_bias = "bias" in getattr(getattr(type(module).forward, "__code__", None), "co_names", ())
     if bias is None and (module.bias is not None or not mentions_bias):
-        raise CannotFoldError(f"the forward of {path} ({type(module).__name__}) uses no bias")
+        raise CannotFoldError("the forward of {} ({}) uses no bias", path, type(module).__name__)
     return path, module

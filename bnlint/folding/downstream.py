@@ -59,7 +59,7 @@ class Downstream:
     def _take(self, user: fx.Node, node: fx.Node, axis: int, channels: Channels, through: list[str]) -> list[Change]:
         role: Role = user.meta.get("role", Role.UNKNOWN)
         if not user.args or user.args[0] is not node:
-            raise CannotFoldError(f"it feeds {name_of(user)} ({role})")
+            raise CannotFoldError(f"it feeds {{}} ({role})", name_of(user))
         if role is Role.LINEAR:
             return [self._linear(user, node, axis, channels)]
         if role is Role.CONVOLUTION:
@@ -69,7 +69,7 @@ class Downstream:
             further, names = self.absorb(user, self._axis_after(user, axis, channels), channels)
             through += names
             return further
-        raise CannotFoldError(f"it feeds {name_of(user)} ({role})")
+        raise CannotFoldError(f"it feeds {{}} ({role})", name_of(user))
 
     def _axis_after(self, user: fx.Node, axis: int, channels: Channels) -> int:
         """The axis after an operator, found by following each candidate back."""
@@ -78,21 +78,21 @@ class Downstream:
                 place = self._steps.back(user, candidate, channels)
                 if place.axis == axis and numpy.array_equal(place.channels, channels):
                     return candidate
-        raise CannotFoldError(f"its channel axis cannot be followed through {name_of(user)}")
+        raise CannotFoldError("its channel axis cannot be followed through {}", name_of(user))
 
     def _linear(self, user: fx.Node, node: fx.Node, axis: int, channels: Channels) -> Change:
         path, module = carrier_of(user, self._uses, self._trace)
         shape = shape_of(node) or ()
         if not isinstance(module, nn.Linear) or axis != len(shape) - 1 or module.in_features != len(channels):
-            raise CannotFoldError(f"its channels are not the features of {path}")
+            raise CannotFoldError("its channels are not the features of {}", path)
         return Change(path, Side.INPUT, channels)
 
     def _convolution(self, user: fx.Node, axis: int, channels: Channels) -> Change:
         path, module = carrier_of(user, self._uses, self._trace)
         if not isinstance(module, _ConvNd) or isinstance(module, _ConvTransposeNd):
-            raise CannotFoldError(f"it feeds {path}, a transposed convolution")
+            raise CannotFoldError("it feeds {}, a transposed convolution", path)
         if axis != 1 or module.in_channels != len(channels):
-            raise CannotFoldError(f"its channels are not the channels of {path}")
+            raise CannotFoldError("its channels are not the channels of {}", path)
         if module.padding == "same" or (module.padding_mode == "zeros" and any(number for number in module.padding)):
-            raise CannotFoldError(f"{path} pads with zeros, which the shift would have to follow")
+            raise CannotFoldError("{} pads with zeros, which the shift would have to follow", path)
         return Change(path, Side.INPUT, channels)

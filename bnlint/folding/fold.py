@@ -111,7 +111,8 @@ def fold(
         NotAnalysedError: If it cannot be traced or run, has no weights, or has statistics that are not finite.
     """
     further = [_with_values(item) for item in verify_inputs]
-    trace, example = trace_to_fold(model, further[0] if inputs is None and further else inputs, timeout)
+    first = further.pop(0) if inputs is None and further else inputs
+    trace, example = trace_to_fold(model, first, timeout)
     planned = make_plan(model, trace)
     require_eval_mode(planned)
     _require_sound(model, planned, force)
@@ -130,7 +131,7 @@ def fold(
 
 def _within_precision(model: nn.Module, trace: Trace, planned: Plan) -> Plan:
     """The plan without the folds that the data type cannot hold; what builds on them is planned again."""
-    keep: dict[str, str] = {}
+    keep: dict[str, tuple[str, ...]] = {}
     while beyond := beyond_precision(model, planned):
         keep |= beyond
         planned = make_plan(model, trace, keep)

@@ -47,7 +47,7 @@ def before_part(node: fx.Node, axis: int, channels: Channels, uses: Uses) -> Who
     """
     source = node.args[0] if node.args else None
     if node.target is not operator.getitem or not isinstance(source, fx.Node):
-        raise CannotFoldError(f"it follows {name_of(node)}, a part of another value")
+        raise CannotFoldError("it follows {}, a part of another value", name_of(node))
     if operator_name(source.target) in _SPLITS and isinstance(node.args[1], int):
         return _part_of_split(source, node.args[1], axis, channels)
     return _slice(node, source, axis, channels, uses)
@@ -57,9 +57,9 @@ def _part_of_split(split: fx.Node, index: int, axis: int, channels: Channels) ->
     whole, results = split.args[0], split.meta.get("val")
     shape = shape_of(whole) if isinstance(whole, fx.Node) else None
     if not isinstance(whole, fx.Node) or shape is None or not isinstance(results, (tuple, list)):
-        raise CannotFoldError(f"the shapes at {name_of(split)} are not known")
+        raise CannotFoldError("the shapes at {} are not known", name_of(split))
     if int(argument(split, 2, "dim", 0)) % len(shape) != axis:
-        raise CannotFoldError(f"{name_of(split)} does not split the channels")
+        raise CannotFoldError("{} does not split the channels", name_of(split))
     index %= len(results)
     start = sum(int(result.shape[axis]) for result in results[:index])
     return WholePlace(frozenset({split}), whole, _within(shape[axis], start, channels))
@@ -69,12 +69,12 @@ def _slice(node: fx.Node, whole: fx.Node, axis: int, channels: Channels, uses: U
     shape = shape_of(whole)
     bounds = None if shape is None else _bounds(node, axis, shape)
     if shape is None or bounds is None:
-        raise CannotFoldError(f"it follows {name_of(node)}, a part of another value")
+        raise CannotFoldError("it follows {}, a part of another value", name_of(node))
     readers = uses.value_users(whole)
     for other in readers:
         theirs = None if other is node else _bounds(other, axis, shape)
         if other is not node and (theirs is None or (theirs[0] < bounds[1] and bounds[0] < theirs[1])):
-            raise CannotFoldError(f"the output of {name_of(whole)} is used elsewhere too")
+            raise CannotFoldError("the output of {} is used elsewhere too", name_of(whole))
     return WholePlace(frozenset(readers), whole, _within(shape[axis], bounds[0], channels))
 
 

@@ -69,10 +69,12 @@ class Kept:
     Attributes:
         layer: Path of the BatchNorm.
         reason: Why it stays, in words that a user can act on.
+        cause: The reason without names, the same for all layers that stay for it.
     """
 
     layer: str
     reason: str
+    cause: str
 
 
 @dataclass(frozen=True)

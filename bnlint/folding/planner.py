@@ -23,13 +23,13 @@ from bnlint.tracing.trace import NormCall, Trace
 Absorb = Callable[[NormCall], tuple[list[Change], list[str]]]
 
 
-def make_plan(model: nn.Module, trace: Trace, keep: Mapping[str, str] | None = None) -> Plan:
+def make_plan(model: nn.Module, trace: Trace, keep: Mapping[str, tuple[str, ...]] | None = None) -> Plan:
     """Decide for each BatchNorm layer whether and into what it can be folded.
 
     Args:
         model: The model; its weights are not read.
         trace: Its trace, with shapes.
-        keep: BatchNorm layers that must stay, each with the reason.
+        keep: BatchNorm layers that must stay, each with the reason as a template and its names.
 
     Returns:
         The verdicts: every BatchNorm layer that is called or defined is in one of the two lists.
@@ -38,7 +38,7 @@ def make_plan(model: nn.Module, trace: Trace, keep: Mapping[str, str] | None = N
 
 
 class _Planner:
-    def __init__(self, model: nn.Module, trace: Trace, keep: Mapping[str, str]) -> None:
+    def __init__(self, model: nn.Module, trace: Trace, keep: Mapping[str, tuple[str, ...]]) -> None:
         self._keep = keep
         self._model = model
         self._trace = trace
@@ -52,33 +52,33 @@ class _Planner:
         for call in self._trace.norm_calls:
             if call.kind is NormKind.BATCH:
                 by_layer[call.layer].append(call)
-        kept = {layer: reason for layer, calls in by_layer.items() if (reason := self._try(layer, calls, self._absorb))}
+        kept = {layer: error for layer, calls in by_layer.items() if (error := self._try(layer, calls, self._absorb))}
         for layer in list(kept):  # only now it is known what else is folded into the convolution beside
             if not self._try(layer, by_layer[layer], self._beside):
                 del kept[layer]
-        self._kept += [Kept(layer, reason) for layer, reason in kept.items()]
+        self._kept += [Kept(layer, str(error), error.cause) for layer, error in kept.items()]
         for path, module in self._model.named_modules():
             if norm_kind(module) is NormKind.BATCH and path not in by_layer:
                 reason = "it is never called" if self._trace.complete else "its call could not be traced"
-                self._kept.append(Kept(path, reason))
+                self._kept.append(Kept(path, reason, reason))
         return Plan(tuple(self._folds), tuple(self._kept))
 
-    def _try(self, layer: str, calls: list[NormCall], absorb: Absorb) -> str:
-        """Fold a layer if it can be; the reason why not, empty for a fold."""
+    def _try(self, layer: str, calls: list[NormCall], absorb: Absorb) -> CannotFoldError | None:
+        """Fold a layer if it can be; otherwise the reason why not."""
         try:
             self._folds.append(self._fold(layer, calls, absorb))
         except CannotFoldError as error:
-            return str(error)
+            return error
         self._gone.update(call.node for call in calls)
-        return ""
+        return None
 
     def _fold(self, layer: str, calls: list[NormCall], absorb: Absorb) -> PlannedFold:
         if self._trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES):
-            raise CannotFoldError(f"the model could not be recorded: {self._trace.reason}")
+            raise CannotFoldError("the model could not be recorded: {}", self._trace.reason)
         for call in calls:
             self._require_fixed_affine(call, frozenset(other.node for other in calls))
         if layer in self._keep:
-            raise CannotFoldError(self._keep[layer])
+            raise CannotFoldError(*self._keep[layer])
         if any(layer in fold.into for fold in self._folds):
             raise CannotFoldError("another BatchNorm is folded into it")
         changes: list[Change] = []
@@ -106,9 +106,9 @@ class _Planner:
             calls = max(1, len(self._uses.calls(self._uses.module(path))))
             first = several[0]
             if calls != len(several):
-                raise CannotFoldError(f"{path} is called {calls}×, and not always for this layer")
+                raise CannotFoldError("{} is called {}×, and not always for this layer", path, calls)
             if not all(_same(first, other) for other in several):
-                raise CannotFoldError(f"{path} is called {calls}×, and the calls want different changes")
+                raise CannotFoldError("{} is called {}×, and the calls want different changes", path, calls)
         return [several[0] for several in wanted.values()]
 
     def _aliases(self, layer: str) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ class _Planner:
     def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
         module = call.module
         if module is None:
-            raise CannotFoldError(f"{call.node.meta.get('module') or 'the model'} calls it as a function")
+            raise CannotFoldError("{} calls it as a function", call.node.meta.get("module") or "the model")
         if not call.registered:
             raise CannotFoldError("it is not in the module tree")
         if call.uses_batch_statistics:
@@ -140,7 +140,7 @@ class _Planner:
         try:
             return Downstream(self._trace, self._uses, self._gone, positive).absorb(call.node, 1, channels)
         except CannotFoldError as error:
-            raise CannotFoldError(f"{reason}, and {error}") from None
+            raise reason.and_also(error) from None
 
     def _beside(self, call: NormCall) -> tuple[list[Change], list[str]]:
         source, channels = _input_of(call)

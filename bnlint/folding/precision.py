@@ -15,7 +15,7 @@ _ROUNDINGS = 4.0
 """Units of the last place that a cast may cost: rounding costs half of one, numbers below the normal range far more."""
 
 
-def beyond_precision(model: nn.Module, plan: Plan) -> dict[str, str]:
+def beyond_precision(model: nn.Module, plan: Plan) -> dict[str, tuple[str, ...]]:
     """The folds whose weights would leave the range of the data type of their carrier.
 
     Args:
@@ -23,8 +23,8 @@ def beyond_precision(model: nn.Module, plan: Plan) -> dict[str, str]:
         plan: What is to be folded.
 
     Returns:
-        Path of each such BatchNorm to the reason, with the number. A scale of 1e-6 on a float16 weight of 0.05 is
-        below the smallest normal number (6.1e-5), and a scale of 1e6 above the largest (65504).
+        Path of each such BatchNorm to the reason, as a template and its names, with the number. A scale of 1e-6 on a
+        float16 weight of 0.05 is below the smallest normal number (6.1e-5), and one of 1e6 above the largest (65504).
     """
     carriers: dict[str, Carrier] = {}
     takers: dict[str, list[str]] = defaultdict(list)
@@ -35,23 +35,22 @@ def beyond_precision(model: nn.Module, plan: Plan) -> dict[str, str]:
                 carriers[change.carrier] = Carrier(model.get_submodule(change.carrier))
             carriers[change.carrier].take(change, affine)
             takers[change.carrier].append(fold.layer)
-    reasons: dict[str, str] = {}
+    reasons: dict[str, tuple[str, ...]] = {}
     for path, carrier in carriers.items():
         dtype = _dtype(model.get_submodule(path))
         error = max(_cast_error(tensor, dtype) for tensor in carrier.tensors())
         limit = _ROUNDINGS * torch.finfo(dtype).eps
         if not error <= limit:
             words = f"{error:.1e}" if error < float("inf") else "infinite"
-            text = (
-                f"its affine in the {dtype} weight of {path} would cost a relative error of {words} (limit {limit:.1e})"
-            )
-            reasons |= dict.fromkeys(takers[path], text.replace("torch.", ""))
+            name = str(dtype).removeprefix("torch.")
+            template = f"in the {name} weight of {{}} it would cost a relative error of {{}} (limit {limit:.1e})"
+            reasons |= dict.fromkeys(takers[path], (template, path, words))
     return reasons
 
 
 def _cast_error(exact: Tensor, dtype: torch.dtype) -> float:
-    """Largest error of a cast in each output channel, relative to the largest value of that channel."""
-    rows = exact.reshape(exact.shape[0], -1)
+    """Largest error of a cast, relative to the largest value of the same channel, or of the whole bias."""
+    rows = exact.reshape(1 if exact.dim() == 1 else exact.shape[0], -1)
     largest = rows.abs().amax(dim=1)
     error = (rows - rows.to(dtype).double()).abs().amax(dim=1)
     relative = torch.where(largest > 0, error / largest, error)

@@ -4,4 +4,22 @@ from __future__ import annotations
 
 
 class CannotFoldError(Exception):
-    """A pattern does not apply; the message is the reason, in words that a user can act on."""
+    """A pattern does not apply.
+
+    Args:
+        template: The reason in words that a user can act on, with `{}` for each name.
+        names: The names: paths of layers, operators.
+
+    Attributes:
+        cause: The reason without the names, the same for all layers that stay for it.
+    """
+
+    def __init__(self, template: str, *names: object) -> None:
+        super().__init__(template.format(*names))
+        self.cause = template.format(*("…" for _ in names))
+
+    def and_also(self, other: CannotFoldError) -> CannotFoldError:
+        """Both reasons."""
+        both = CannotFoldError("{}, and {}", self, other)
+        both.cause = f"{self.cause}, and {other.cause}"
+        return both

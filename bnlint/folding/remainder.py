@@ -41,14 +41,14 @@ def remainder(call: NormCall, trace: Trace) -> Remainder:
         CannotFoldError: If it does more than to call its children one after the other on the normalised values.
     """
     if call.module is None:
-        raise CannotFoldError(f"{call.node.meta.get('module') or 'the model'} calls it as a function")
+        raise CannotFoldError("{} calls it as a function", call.node.meta.get("module") or "the model")
     if call.node.op == "call_module" or has_torch_forward(call.module):
         return Remainder()
     names: dict[str, None] = {}
     for node in trace.graph.nodes:
         owner = node.meta.get("module") if node.op != "call_module" else node.meta.get("layer")
         if owner == call.layer and node.meta.get("layer") != call.layer:
-            raise CannotFoldError(f"{type(call.module).__name__} does more in its forward than normalise")
+            raise CannotFoldError("{} does more in its forward than normalise", type(call.module).__name__)
         if owner is not None and owner.startswith(f"{call.layer}."):
             names[owner.removeprefix(f"{call.layer}.").partition(".")[0]] = None
     _require_chain(call.node, call.layer, len(names))
@@ -61,6 +61,6 @@ def _require_chain(node: fx.Node, layer: str, length: int) -> None:
     for user in source.users if isinstance(source, fx.Node) else ():
         owner = str(user.meta.get("layer", user.meta.get("module", "")))
         if user is not node and owner.startswith(f"{layer}."):
-            raise CannotFoldError(f"{layer} uses its input for more than normalising")
+            raise CannotFoldError("{} uses its input for more than normalising", layer)
     if length and len(node.users) != 1:
-        raise CannotFoldError(f"{layer} uses the normalised values several times")
+        raise CannotFoldError("{} uses the normalised values several times", layer)

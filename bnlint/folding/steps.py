@@ -80,7 +80,7 @@ class Steps:
         shape = shape_of(node)
         before = shape_of(source) if isinstance(source, fx.Node) else None
         if not isinstance(source, fx.Node) or shape is None or before is None:
-            raise CannotFoldError(f"the shapes at {name_of(node)} are not known")
+            raise CannotFoldError("the shapes at {} are not known", name_of(node))
         name = node.meta.get("operator") or operator_name(node.target)
         if name in ("pixel_shuffle", "PixelShuffle"):
             return _before_pixel_shuffle(source, axis, channels, before)
@@ -88,7 +88,7 @@ class Steps:
             return Place(source, axis, _unshuffled(channels, self._groups(node)))
         back = self._axis_before(node, axis, shape, before)
         if back is None or before[back] != len(channels):
-            raise CannotFoldError(f"its channel axis cannot be followed through {name_of(node)}")
+            raise CannotFoldError("its channel axis cannot be followed through {}", name_of(node))
         return Place(source, back, channels)
 
     def _axis_before(self, node: fx.Node, axis: int, shape: tuple[int, ...], before: tuple[int, ...]) -> int | None:
@@ -142,7 +142,7 @@ class Steps:
 
     def _require_no_hook(self, node: fx.Node) -> None:
         if node.op == "call_module" and (self._module(node)._forward_hooks or self._module(node)._forward_pre_hooks):
-            raise CannotFoldError(f"{name_of(node)} has a forward hook")
+            raise CannotFoldError("{} has a forward hook", name_of(node))
 
 
 def argument(node: fx.Node, position: int, name: str, default: Any) -> Any:

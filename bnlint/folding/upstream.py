@@ -83,7 +83,7 @@ class Upstream:
         if role is Role.PART:
             whole = before_part(node, axis, channels, self._uses)
             return self._absorb(whole.readers, whole.node, axis, whole.channels, with_shift, through)
-        raise CannotFoldError(f"it follows {_describe(node, role)}")
+        raise CannotFoldError(*_what_it_follows(node, role))
 
     def _through_addition(
         self, node: fx.Node, axis: int, channels: Channels, with_shift: bool, through: list[str]
@@ -99,7 +99,7 @@ class Upstream:
         along = argument(node, 1, "dim", argument(node, 1, "axis", 0))
         shape = shape_of(node)
         if operator_name(node.target) not in ("cat", "concat", "concatenate") or shape is None:
-            raise CannotFoldError(f"it follows {name_of(node)}")
+            raise CannotFoldError("it follows {}", name_of(node))
         changes: list[Change] = []
         start = 0
         for part in parts:
@@ -111,15 +111,15 @@ class Upstream:
 
     def _require_no_other_use(self, node: fx.Node, readers: frozenset[fx.Node]) -> None:
         if any(writer not in readers for writer in node.meta.get("written_by", ())):
-            raise CannotFoldError(f"the value of {name_of(node)} is changed in place")
+            raise CannotFoldError("the value of {} is changed in place", name_of(node))
         if any(user not in readers for user in self._uses.value_users(node)):
-            raise CannotFoldError(f"the output of {name_of(node)} is used elsewhere too")
+            raise CannotFoldError("the output of {} is used elsewhere too", name_of(node))
 
     def convolution(self, node: fx.Node, axis: int, channels: Channels, with_shift: bool) -> Change:
         """A convolution of any rank, plain or transposed: the channels are axis 1."""
         path, module = carrier_of(node, self._uses, self._trace)
         if not isinstance(module, (_ConvNd, _ConvTransposeNd)) or axis != 1 or module.out_channels != len(channels):
-            raise CannotFoldError(f"its channels are not the channels of {path}")
+            raise CannotFoldError("its channels are not the channels of {}", path)
         return Change(path, Side.OUTPUT, channels, with_shift)
 
     def linear(self, node: fx.Node, axis: int, channels: Channels, with_shift: bool) -> Change:
@@ -127,7 +127,7 @@ class Upstream:
         path, module = carrier_of(node, self._uses, self._trace)
         shape = shape_of(node) or ()
         if not isinstance(module, nn.Linear) or axis != len(shape) - 1 or module.out_features != len(channels):
-            raise CannotFoldError(f"its channels are not the features of {path}")
+            raise CannotFoldError("its channels are not the features of {}", path)
         return Change(path, Side.OUTPUT, channels, with_shift)
 
     def embedding(self, node: fx.Node, axis: int, channels: Channels, with_shift: bool) -> Change:
@@ -135,7 +135,7 @@ class Upstream:
         path, module = carrier_of(node, self._uses, self._trace)
         shape = shape_of(node) or ()
         if not isinstance(module, nn.Embedding) or axis != len(shape) - 1 or module.max_norm is not None:
-            raise CannotFoldError(f"its channels are not the features of {path}")
+            raise CannotFoldError("its channels are not the features of {}", path)
         return Change(path, Side.OUTPUT, channels, with_shift)
 
     def normalisation(self, node: fx.Node, axis: int, channels: Channels, with_shift: bool) -> Change:
@@ -147,7 +147,7 @@ class Upstream:
         affine = isinstance(weight, Tensor) and weight.dim() == 1 and weight.numel() == len(channels)
         if not affine or not places or not isinstance(module, (_BatchNorm, nn.GroupNorm, nn.LayerNorm, _InstanceNorm)):
             raise CannotFoldError(
-                f"it follows {path}, a {norm_kind(module) or 'normalisation'} without an affine to take it"
+                f"it follows {{}}, a {norm_kind(module) or 'normalisation'} without an affine to take it", path
             )
         return Change(path, Side.OUTPUT, channels, with_shift)
 
@@ -161,11 +161,14 @@ _CARRIERS: dict[Role, Callable[[Upstream, fx.Node, int, Channels, bool], Change]
 }
 
 
-def _describe(node: fx.Node, role: Role) -> str:
+def _what_it_follows(node: fx.Node, role: Role) -> tuple[str, ...]:
+    """The reason and its names for an operator that no affine passes."""
     words = {
         Role.INPUT: "the input of the model",
         Role.CONSTANT: "a constant",
         Role.UNKNOWN: "something that could not be traced",
     }
+    if role in words:
+        return (f"it follows {words[role]}",)
     article = "an" if str(role)[0] in "aeiou" else "a"
-    return words.get(role, f"{article} {str(role).replace('_', ' ')} ({name_of(node)})")
+    return f"it follows {article} {str(role).replace('_', ' ')} ({{}})", name_of(node)

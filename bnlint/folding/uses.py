@@ -47,7 +47,7 @@ class Uses:
         """
         module = self._modules.get(path)
         if module is None:
-            raise CannotFoldError(f"{path} is not in the module tree")
+            raise CannotFoldError("{} is not in the module tree", path)
         return module
 
     def require_plain(self, path: str) -> nn.Module:
@@ -58,7 +58,7 @@ class Uses:
         """
         module = self.module(path)
         if not has_torch_forward(module):
-            raise CannotFoldError(f"{path} ({type(module).__name__}) has a forward of its own")
+            raise CannotFoldError("{} ({}) has a forward of its own", path, type(module).__name__)
         self.require_own_tensors(path, module)
         return module
 
@@ -74,17 +74,17 @@ class Uses:
             CannotFoldError: With the reason.
         """
         if module._forward_hooks or module._forward_pre_hooks:
-            raise CannotFoldError(f"{path} has a forward hook")
+            raise CannotFoldError("{} has a forward hook", path)
         if parametrize.is_parametrized(module):
-            raise CannotFoldError(f"{path} is parametrised: call torch.nn.utils.parametrize.remove_parametrizations")
+            raise CannotFoldError("{} is parametrised: call torch.nn.utils.parametrize.remove_parametrizations", path)
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is None:
                 continue
             others = self._owners[_storage(tensor)] - {path}
             if others:
-                raise CannotFoldError(f"{path}.{name} is shared with {min(others)}")
+                raise CannotFoldError("{}.{} is shared with {}", path, name, min(others))
             if self._readers[_storage(tensor)] - calls:
-                raise CannotFoldError(f"{path}.{name} is read elsewhere in the forward")
+                raise CannotFoldError("{}.{} is read elsewhere in the forward", path, name)
 
     def calls(self, module: nn.Module) -> list[fx.Node]:
         """The calls of a leaf module."""
