@@ -25,9 +25,11 @@ unit: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.state_dict_overhead
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.memory
 
 zoo: $(STAMP)
-	$(BIN)/python -m benchmarks.zoo
+	$(BIN)/python -m benchmarks.zoo --write benchmarks/results/zoo.md
 
 clean:
 	rm -rf $(VENV) build dist

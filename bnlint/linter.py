@@ -85,10 +85,11 @@ def check(
     artifact, trace, table = _look(target, inputs, weights, kwargs, trust, batch_size, timeout, say)
     say("rules")
     outcome = apply_rules(chosen, table, context)
+    named = {name.upper() for name in select}
     asked = [
         f"{item.code} was selected but could not be decided: {item.remedy}."
         for item in outcome.not_run
-        if item.code in select
+        if {item.code, item.name.upper()} & named
     ]
     if inputs is not None and trace.how in (How.NONE, How.PARTIAL, How.SYMBOLIC) and artifact.module is not None:
         asked.insert(0, f"The model could not be run with the input that was given: {trace.reason}.")

@@ -12,6 +12,7 @@ from bnlint.cli.check import check
 from bnlint.cli.explain import explain
 from bnlint.cli.facts import facts
 from bnlint.cli.failures import INTERRUPTED, WRONG_USAGE, CommandError, as_command_error
+from bnlint.cli.fold import fold
 from bnlint.cli.inspect import inspect
 from bnlint.cli.rules import rules
 from bnlint.cli.streams import complain
@@ -67,7 +68,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (check, inspect, rules, explain, facts):
+for command in (check, fold, inspect, rules, explain, facts):
     cli.add_command(command)
 
 
