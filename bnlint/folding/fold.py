@@ -13,6 +13,7 @@ from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
 from bnlint.folding.apply import apply_plan
+from bnlint.folding.graph_form import graph_form
 from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.planner import make_plan
 from bnlint.folding.precision import beyond_precision
@@ -90,6 +91,7 @@ def fold(
     *,
     inplace: bool = False,
     force: bool = False,
+    as_graph: bool = False,
     verify_inputs: Sequence[object] = (),
     timeout: float = DEFAULT_TIMEOUT,
 ) -> FoldResult:
@@ -100,6 +102,8 @@ def fold(
         inputs: What to call it with; tensors with values are used for the proof, beside random ones.
         inplace: Fold the model itself rather than a copy. The proof still needs float64 copies while it runs.
         force: Fold never-updated statistics too.
+        as_graph: Give back a `torch.fx.GraphModule`, specialised to the traced shapes, rather than a module of the
+            model's own class. It can also fold BatchNorms that are called as functions, and layers that are shared.
         verify_inputs: Further inputs with values for the proof, each as `inputs`.
         timeout: Seconds for tracing.
 
@@ -110,19 +114,25 @@ def fold(
         UsageError: If the model is in training mode, or has statistics that were never updated and `force` is false.
         NotAnalysedError: If it cannot be traced or run, has no weights, or has statistics that are not finite.
     """
+    if inplace and as_graph:
+        raise UsageError("A fold as a graph makes a new module and cannot be done in place.", "Drop one of the two.")
     further = [_with_values(item) for item in verify_inputs]
     first = further.pop(0) if inputs is None and further else inputs
     trace, example = trace_to_fold(model, first, timeout)
-    planned = make_plan(model, trace)
-    require_eval_mode(planned)
-    _require_sound(model, planned, force)
-    planned = _within_precision(model, trace, planned)
-    folded = copy.deepcopy(model)
+    require_eval_mode(make_plan(model, trace))
+    base = model
+    if as_graph:
+        base = graph_form(trace)
+        trace, _ = trace_to_fold(base, example, timeout)
+    planned = make_plan(base, trace)
+    _require_sound(base, planned, force)
+    planned = _within_precision(base, trace, planned)
+    folded = copy.deepcopy(base)
     with torch.no_grad():
         apply_plan(folded, planned)
     examples = (*_proof_inputs(example, model), *further)
-    proof = _prove(model, folded, planned, examples)
-    if inplace and proof.verified:
+    proof = _prove(model, folded, planned, examples, base)
+    if inplace and not as_graph and proof.verified:
         apply_plan(model, planned)
         folded = model
     folds = tuple(Fold(item.layer, item.into, item.through, proof.errors.get(item.layer)) for item in planned.folds)
@@ -166,9 +176,11 @@ def require_eval_mode(planned: Plan) -> None:
         )
 
 
-def _prove(model: nn.Module, folded: nn.Module, planned: Plan, examples: Sequence[Inputs]) -> Proof:
+def _prove(
+    model: nn.Module, folded: nn.Module, planned: Plan, examples: Sequence[Inputs], planned_on: nn.Module
+) -> Proof:
     try:
-        return prove(model, folded, planned, examples)
+        return prove(model, folded, planned, examples, planned_on)
     except Exception as error:  # the code of a model may raise anything
         shapes = "; ".join(dict.fromkeys(map(str, examples)))
         cause = f"The proof could not be run with {shapes}: {type(error).__name__}: {first_line(error)}."

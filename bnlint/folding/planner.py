@@ -106,9 +106,17 @@ class _Planner:
             calls = max(1, len(self._uses.calls(self._uses.module(path))))
             first = several[0]
             if calls != len(several):
-                raise CannotFoldError("{} is called {}×, and not always for this layer", path, calls)
+                raise CannotFoldError(
+                    "{} is called {} times and not only for this layer: only a graph tells them apart (--as graph)",
+                    path,
+                    calls,
+                )
             if not all(_same(first, other) for other in several):
-                raise CannotFoldError("{} is called {}×, and the calls want different changes", path, calls)
+                raise CannotFoldError(
+                    "{} is called {} times for different changes: only a graph tells them apart (--as graph)",
+                    path,
+                    calls,
+                )
         return [several[0] for several in wanted.values()]
 
     def _aliases(self, layer: str) -> tuple[str, ...]:
@@ -119,7 +127,10 @@ class _Planner:
     def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
         module = call.module
         if module is None:
-            raise CannotFoldError("{} calls it as a function", call.node.meta.get("module") or "the model")
+            raise CannotFoldError(
+                "{} calls it as a function, which only a graph can do without (--as graph)",
+                call.node.meta.get("module") or "the model",
+            )
         if not call.registered:
             raise CannotFoldError("it is not in the module tree")
         if call.uses_batch_statistics:

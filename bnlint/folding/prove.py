@@ -58,7 +58,9 @@ class Proof:
     worst: str
 
 
-def prove(original: nn.Module, folded: nn.Module, plan: Plan, inputs: Sequence[Inputs]) -> Proof:
+def prove(
+    original: nn.Module, folded: nn.Module, plan: Plan, inputs: Sequence[Inputs], planned_on: nn.Module | None = None
+) -> Proof:
     """Compare a folded model with the original.
 
     Args:
@@ -66,14 +68,16 @@ def prove(original: nn.Module, folded: nn.Module, plan: Plan, inputs: Sequence[I
         folded: The folded model in its own data type; it is run on copies of the inputs.
         plan: What was folded.
         inputs: Inputs with values.
+        planned_on: The model that the plan is of, where that is not the original but its graph.
 
     Returns:
         The errors and the verdict. Values that are not finite make the verdict negative.
     """
     reference = copy.deepcopy(original).double()
-    exact = copy.deepcopy(reference)
+    exact = copy.deepcopy(original if planned_on is None else planned_on).double()
     apply_plan(exact, plan)
-    layers = _comparable(plan)
+    own = {path for path, _ in original.named_modules()}
+    layers = [layer for layer in _comparable(plan) if layer in own]
     errors = dict.fromkeys(layers, 0.0)
     algebra = in_type = of_original = 0.0
     dtype = _dtype(original)

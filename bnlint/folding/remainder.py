@@ -41,7 +41,10 @@ def remainder(call: NormCall, trace: Trace) -> Remainder:
         CannotFoldError: If it does more than to call its children one after the other on the normalised values.
     """
     if call.module is None:
-        raise CannotFoldError("{} calls it as a function", call.node.meta.get("module") or "the model")
+        raise CannotFoldError(
+            "{} calls it as a function, which only a graph can do without (--as graph)",
+            call.node.meta.get("module") or "the model",
+        )
     if call.node.op == "call_module" or has_torch_forward(call.module):
         return Remainder()
     names: dict[str, None] = {}
