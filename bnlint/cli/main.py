@@ -16,6 +16,7 @@ from bnlint.cli.fold import fold
 from bnlint.cli.inspect import inspect
 from bnlint.cli.rules import rules
 from bnlint.cli.streams import complain
+from bnlint.cli.verify import verify
 
 
 class _Commands(click.Group):
@@ -68,7 +69,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (check, fold, inspect, rules, explain, facts):
+for command in (check, inspect, fold, verify, rules, explain, facts):
     cli.add_command(command)
 
 

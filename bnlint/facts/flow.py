@@ -58,7 +58,9 @@ class Flow:
 
 
 def _carriers(node: fx.Node) -> list[fx.Node]:
-    """The arguments of a node that carry values: a call that moves values has one."""
+    """The arguments of a node that carry values: a call that moves values has one, `zeros_like` none."""
+    if node.meta.get("role") is Role.CONSTANT:
+        return []
     if node.op in ("call_function", "call_method"):
         if operator_name(node.target) == "copy":
             return [argument for argument in node.args[1:2] if isinstance(argument, fx.Node)]

@@ -16,7 +16,9 @@ from bnlint.folding.plan import Change, Channels, Side
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.folding.sums import adds_nothing, is_sum
 from bnlint.folding.uses import Uses
+from bnlint.tracing.axes import SAME_AXES
 from bnlint.tracing.kinds import Role
+from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
 
 
@@ -58,7 +60,7 @@ def _addition_after(call: fx.Node, uses: Uses) -> tuple[fx.Node, fx.Node]:
             raise CannotFoldError("no addition follows it")  # in place, the sum would land in the input of the block
         if is_sum(users[0]):
             return users[0], node
-        if users[0].meta.get("role") is not Role.MOVE and not adds_nothing(users[0]):
+        if not _stays_in_place(users[0]) and not adds_nothing(users[0]):
             raise CannotFoldError("no addition follows it")
         node = users[0]
         if adds_nothing(node):
@@ -87,12 +89,17 @@ def _branches(addition: fx.Node, operand: fx.Node, uses: Uses, gone: Collection[
             found.append(node)
         elif node in gone:
             pending.append(node.all_input_nodes[0])
-        elif is_sum(node) or adds_nothing(node) or node.meta.get("role") is Role.MOVE:
+        elif is_sum(node) or adds_nothing(node) or _stays_in_place(node):
             pending += [source for source in node.all_input_nodes if len(uses.value_users(source)) == 1]
             users = uses.value_users(node)
             if len(users) == 1 and is_sum(users[0]):
                 pending.append(users[0])
     return found
+
+
+def _stays_in_place(node: fx.Node) -> bool:
+    """Whether a node leaves every value where it is: a transposed map has the same shape and another order."""
+    return node.meta.get("role") is Role.MOVE and (node.meta.get("operator") or operator_name(node.target)) in SAME_AXES
 
 
 def _check(node: fx.Node, source: fx.Node, channels: Channels, uses: Uses, trace: Trace) -> Change:

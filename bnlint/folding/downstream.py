@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from bnlint.folding.carriers import carrier_of
 from bnlint.folding.plan import Change, Channels, Side
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.folding.steps import Steps, name_of
+from bnlint.folding.steps import Steps, is_batched, name_of
 from bnlint.folding.uses import Uses
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.kinds import Role
@@ -91,8 +91,9 @@ class Downstream:
         path, module = carrier_of(user, self._uses, self._trace)
         if not isinstance(module, _ConvNd) or isinstance(module, _ConvTransposeNd):
             raise CannotFoldError("it feeds {}, a transposed convolution", path)
-        if axis != 1 or module.in_channels != len(channels):
+        if not is_batched(user, len(module.kernel_size)) or axis != 1 or module.in_channels != len(channels):
             raise CannotFoldError("its channels are not the channels of {}", path)
-        if module.padding == "same" or (module.padding_mode == "zeros" and any(number for number in module.padding)):
+        pads = module.padding == "same" or (module.padding != "valid" and any(module.padding))
+        if pads and module.padding_mode == "zeros":
             raise CannotFoldError("{} pads with zeros, which the shift would have to follow", path)
         return Change(path, Side.INPUT, channels)

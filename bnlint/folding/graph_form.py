@@ -53,7 +53,10 @@ def _as_layer(module: fx.GraphModule, node: fx.Node, call: NormCall, trace: Trac
         _value(call.arguments.get(name), trace) for name in ("running_mean", "running_var", "weight", "bias")
     )
     source = node.args[0] if node.args else None
-    if mean is None or variance is None or not isinstance(source, fx.Node):
+    computed = any(
+        value is None and call.arguments.get(name) is not None for name, value in (("weight", weight), ("bias", bias))
+    )
+    if mean is None or variance is None or computed or not isinstance(source, fx.Node):
         return
     layer = _BY_RANK[len(call.input_shape or ())](mean.numel(), eps=float(call.arguments.get("eps", 1e-5)))
     layer.to(mean.device, mean.dtype).eval()

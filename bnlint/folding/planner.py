@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnlint.folding.beside import absorb_beside
 from bnlint.folding.downstream import Downstream
-from bnlint.folding.plan import Change, Channels, Kept, Plan, PlannedFold
+from bnlint.folding.plan import Change, Channels, Kept, Plan, PlannedFold, Side
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.folding.remainder import remainder
 from bnlint.folding.upstream import Upstream
@@ -88,6 +88,11 @@ class _Planner:
             changes += further
             through += names
         changes = self._agreed(changes)
+        for change in changes:
+            self._uses.require_no_hook_between(layer, change.carrier)
+        if any(change.side is not Side.OUTPUT for change in changes):
+            for call in calls:
+                self._uses.require_unchanged_after(_input_of(call)[0], call.node)
         return PlannedFold(
             layer=layer,
             into=tuple(dict.fromkeys(change.carrier for change in changes)),
@@ -139,6 +144,20 @@ class _Planner:
         self._uses.require_own_tensors(call.layer, module, calls)
         if isinstance(module, _BatchNorm) and module.num_features == 0:
             raise CannotFoldError("its number of features is not known yet")
+        self._require_own_arguments(call, module)
+
+    def _require_own_arguments(self, call: NormCall, module: nn.Module) -> None:
+        """The forward of a subclass may call the function with other values than those of the layer."""
+        if not call.arguments:
+            return
+        eps_differs = call.arguments.get("eps", 1e-5) != getattr(module, "eps", 1e-5)
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            argument = call.arguments.get(name)
+            value = self._trace.attributes.get(str(argument.target)) if isinstance(argument, fx.Node) else argument
+            if eps_differs or value is not getattr(module, name, None):
+                raise CannotFoldError(
+                    "the forward of {} normalises with other values than those of the layer", type(module).__name__
+                )
 
     def _absorb(self, call: NormCall) -> tuple[list[Change], list[str]]:
         """Upstream if possible, else downstream."""
@@ -173,4 +192,6 @@ def _input_of(call: NormCall) -> tuple[fx.Node, Channels]:
     source, shape = call.input_node, call.input_shape
     if source is None or shape is None or len(shape) < 2:
         raise CannotFoldError("the shape of its input is not known")
+    if any(step == 0 and size > 1 for step, size in zip(source.meta["val"].stride(), shape, strict=True)):
+        raise CannotFoldError("its input is expanded, and its output could no longer be written to")
     return source, numpy.arange(shape[1])

@@ -110,6 +110,24 @@ def _comparable(plan: Plan) -> list[str]:
     ]
 
 
+def output_error(original: nn.Module, other: nn.Module, inputs: Sequence[Inputs]) -> float:
+    """Largest relative error of the outputs of a model in its own data type, against another in float64.
+
+    Args:
+        original: A float64 copy of it is run.
+        other: The model to compare.
+        inputs: Inputs with values.
+
+    Returns:
+        The error; infinite where outputs are missing or not finite.
+    """
+    reference = copy.deepcopy(original).double()
+    dtype = _dtype(original)
+    return max(
+        _relative(_run(reference, item, torch.float64, ())[0], _run(other, item, dtype, ())[0]) for item in inputs
+    )
+
+
 def random_inputs(example: Inputs, model: nn.Module, seed: int = 0) -> Inputs:
     """Normal random numbers in the shapes of an example; integers and booleans keep the values that they have.
 
@@ -142,9 +160,15 @@ def _run(
         lambda t: t.clone().to(dtype) if t.is_floating_point() else t.clone(),
         (inputs.args, dict(inputs.kwargs)),
     )
-    with torch.no_grad(), _listening(model, layers, seen):
-        result = model(*args, **kwargs)
+    own = _with_state_of_its_own(model)
+    with torch.no_grad(), _listening(own, layers, seen):
+        result = own(*args, **kwargs)
     return [leaf.double() for leaf in _tensors(result)], seen
+
+
+def _with_state_of_its_own(model: nn.Module) -> nn.Module:
+    """A copy that shares the weights: what a forward writes into the model, such as a cache, stays out of the file."""
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
 
 
 @contextmanager

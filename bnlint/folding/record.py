@@ -54,10 +54,12 @@ class KeptLayer(msgspec.Struct, frozen=True):
     Attributes:
         layer: Path of the BatchNorm.
         reason: Why it stays.
+        cause: The reason without names, the same for all layers that stay for it.
     """
 
     layer: str
     reason: str
+    cause: str
 
 
 class ProofRecord(msgspec.Struct, frozen=True):
@@ -178,7 +180,7 @@ def rounded(error: float | None) -> float | None:
 
 
 def _kept(kept: Iterable[Kept]) -> tuple[KeptLayer, ...]:
-    return tuple(KeptLayer(item.layer, item.reason) for item in kept)
+    return tuple(KeptLayer(item.layer, item.reason, item.cause) for item in kept)
 
 
 def _proof(proof: Proof, inputs: tuple[str, ...]) -> ProofRecord:

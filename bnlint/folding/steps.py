@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
-from torch import fx, nn
-from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.pooling import _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from bnlint.folding.plan import Channels
 from bnlint.folding.reasons import CannotFoldError
@@ -21,6 +23,7 @@ from bnlint.tracing.trace import Trace
 _ADAPTIVE_AVERAGES = frozenset({"adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"})
 _AVERAGES = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d"})
 _MAXIMA = frozenset({"max_pool1d", "max_pool2d", "max_pool3d"})
+_ADAPTIVE_MAXIMA = frozenset({"adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"})
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Steps:
         before = shape_of(source) if isinstance(source, fx.Node) else None
         if not isinstance(source, fx.Node) or shape is None or before is None:
             raise CannotFoldError("the shapes at {} are not known", name_of(node))
+        self._require_no_lossy_cast(source, node)
         name = node.meta.get("operator") or operator_name(node.target)
         if name in ("pixel_shuffle", "PixelShuffle"):
             return _before_pixel_shuffle(source, axis, channels, before)
@@ -96,9 +100,19 @@ class Steps:
         if role is Role.MOVE:
             unchanged = node in self._gone or adds_nothing(node) or node.meta["role"] is Role.DROPOUT
             return step_back(node, Role.DROPOUT if unchanged else role, axis, shape, before)
-        if operator_name(node.target) == "mean" and node.op != "call_module":
-            return _axis_before_mean(node, axis, len(before))
-        return axis if axis == 1 and len(shape) == len(before) else None
+        if operator_name(node.target) in ("mean", "amax") and node.op != "call_module":
+            return _axis_before_reduction(node, axis, len(before))
+        dimensions = self._pooled_dimensions(node)
+        batched = dimensions is None or is_batched(node, dimensions)
+        return axis if axis == 1 and batched and len(shape) == len(before) else None
+
+    def _pooled_dimensions(self, node: fx.Node) -> int | None:
+        """How many axes a pooling works on; `None` for other operators."""
+        names = [operator_name(node.target)]
+        if node.op == "call_module":
+            names = [base.__name__ for base in type(self._module(node)).__mro__]
+        found = [match for name in names if (match := re.search(r"pool([123])d$", name, re.IGNORECASE))]
+        return int(found[0][1]) if found else None
 
     def _role(self, node: fx.Node) -> Role:
         role: Role = node.meta.get("role", Role.UNKNOWN)
@@ -137,12 +151,27 @@ class Steps:
             return False
         if node.op == "call_module":
             module = self._module(node)
-            return isinstance(module, _MaxPoolNd) and not module.return_indices
-        return operator_name(node.target) in _MAXIMA and not argument(node, 6, "return_indices", False)
+            return isinstance(module, (_MaxPoolNd, _AdaptiveMaxPoolNd)) and not module.return_indices
+        name = operator_name(node.target)
+        if name in _ADAPTIVE_MAXIMA:
+            return not argument(node, 2, "return_indices", False)
+        return name == "amax" or (name in _MAXIMA and not argument(node, 6, "return_indices", False))
+
+    def _require_no_lossy_cast(self, source: fx.Node, node: fx.Node) -> None:
+        before, after = source.meta.get("val"), node.meta.get("val")
+        if not isinstance(before, Tensor) or not isinstance(after, Tensor) or before.dtype == after.dtype:
+            return
+        if torch.promote_types(before.dtype, after.dtype) != after.dtype:
+            raise CannotFoldError("{} casts it to {}", name_of(node), after.dtype)
 
     def _require_no_hook(self, node: fx.Node) -> None:
         if node.op == "call_module" and (self._module(node)._forward_hooks or self._module(node)._forward_pre_hooks):
             raise CannotFoldError("{} has a forward hook", name_of(node))
+
+
+def is_batched(node: fx.Node, dimensions: int) -> bool:
+    """Whether the result of a layer over so many axes has a batch axis before its channels."""
+    return len(shape_of(node) or ()) == dimensions + 2
 
 
 def argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
@@ -152,7 +181,7 @@ def argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
     return node.args[position] if len(node.args) > position else default
 
 
-def _axis_before_mean(node: fx.Node, axis: int, rank: int) -> int | None:
+def _axis_before_reduction(node: fx.Node, axis: int, rank: int) -> int | None:
     dims = argument(node, 1, "dim", None)
     if dims is None:
         return None

@@ -14,7 +14,7 @@ from bnlint.folding.carriers import carrier_of
 from bnlint.folding.parts import before_part
 from bnlint.folding.plan import Change, Channels, Side
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.folding.steps import Steps, argument, name_of
+from bnlint.folding.steps import Steps, argument, is_batched, name_of
 from bnlint.folding.sums import is_sum
 from bnlint.folding.uses import Uses
 from bnlint.tracing.axes import shape_of
@@ -118,7 +118,8 @@ class Upstream:
     def convolution(self, node: fx.Node, axis: int, channels: Channels, with_shift: bool) -> Change:
         """A convolution of any rank, plain or transposed: the channels are axis 1."""
         path, module = carrier_of(node, self._uses, self._trace)
-        if not isinstance(module, (_ConvNd, _ConvTransposeNd)) or axis != 1 or module.out_channels != len(channels):
+        batched = isinstance(module, (_ConvNd, _ConvTransposeNd)) and is_batched(node, len(module.kernel_size))
+        if not batched or axis != 1 or module.out_channels != len(channels):
             raise CannotFoldError("its channels are not the channels of {}", path)
         return Change(path, Side.OUTPUT, channels, with_shift)
 
@@ -143,7 +144,8 @@ class Upstream:
         path, module = carrier_of(node, self._uses, self._trace)
         weight = getattr(module, "weight", None)
         last = axis == len(shape_of(node) or ()) - 1
-        places = last if isinstance(module, nn.LayerNorm) else axis == 1
+        batched = not isinstance(module, _InstanceNorm) or is_batched(node, module._get_no_batch_dim() - 1)  # type: ignore[no-untyped-call]
+        places = last if isinstance(module, nn.LayerNorm) else axis == 1 and batched
         affine = isinstance(weight, Tensor) and weight.dim() == 1 and weight.numel() == len(channels)
         if not affine or not places or not isinstance(module, (_BatchNorm, nn.GroupNorm, nn.LayerNorm, _InstanceNorm)):
             raise CannotFoldError(

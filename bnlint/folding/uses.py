@@ -28,6 +28,7 @@ class Uses:
         self._calls: dict[int, list[fx.Node]] = defaultdict(list)
         self._readers: dict[int, set[fx.Node]] = defaultdict(set)
         self._owners: dict[int, set[str]] = defaultdict(set)
+        self._position = {node: position for position, node in enumerate(trace.graph.nodes)}
         for node in trace.graph.nodes:
             target = trace.attributes.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
             if node.op == "call_module":
@@ -86,6 +87,29 @@ class Uses:
             if self._readers[_storage(tensor)] - calls:
                 raise CannotFoldError("{}.{} is read elsewhere in the forward", path, name)
 
+    def require_no_hook_between(self, layer: str, carrier: str) -> None:
+        """Refuse hooks on containers that hold one of two layers only: they see the values between the two.
+
+        Raises:
+            CannotFoldError: If there is one.
+        """
+        containers = [
+            {path.rsplit(".", depth)[0] for depth in range(1, path.count(".") + 1)} for path in (layer, carrier)
+        ]
+        for path in sorted(containers[0] ^ containers[1]):
+            module = self.module(path)
+            if module._forward_hooks or module._forward_pre_hooks:
+                raise CannotFoldError("{} has a forward hook, which sees the values on the way", path)
+
+    def require_unchanged_after(self, source: fx.Node, call: fx.Node) -> None:
+        """Refuse an input that is written to after a call: without the call, what comes after it would change too.
+
+        Raises:
+            CannotFoldError: If it is.
+        """
+        if any(self._position[writer] > self._position[call] for writer in source.meta.get("written_by", ())):
+            raise CannotFoldError("its input is changed in place after it")
+
     def calls(self, module: nn.Module) -> list[fx.Node]:
         """The calls of a leaf module."""
         return self._calls[id(module)]
@@ -104,5 +128,5 @@ def _storage(tensor: Tensor) -> int:
         return id(tensor)
     try:
         return tensor.untyped_storage().data_ptr() or id(tensor)
-    except (RuntimeError, NotImplementedError):  # tensors without a storage of their own
+    except (RuntimeError, NotImplementedError, ValueError):  # no storage of its own, or none yet (lazy)
         return id(tensor)

@@ -1,15 +1,18 @@
-"""The JSON Schema of reports, generated from the records themselves."""
+"""The JSON Schemas of reports and of folds, generated from the records themselves."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import sys
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 
-from bnlint import report as records
+from bnlint import report
+from bnlint.folding import record
+from bnlint.folding.record import FOLD_SCHEMA, FoldRecord
 from bnlint.report import REPORT_SCHEMA, Report
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -23,9 +26,7 @@ def report_schema() -> dict[str, Any]:
         A schema whose descriptions are the docstrings of the records; every property is required, because the format
         leaves none out, and unknown ones are admitted, so that a later minor version can add some.
     """
-    (root,), definitions = msgspec.json.schema_components([Report], ref_template="#/$defs/{name}")
-    for name, definition in definitions.items():
-        _describe(definition, getattr(records, name))
+    root, definitions = _components(Report, report)
     properties = definitions[Report.__name__]["properties"]
     properties["ok"] = {"type": "boolean", "description": "Whether the exit code is 0."}
     properties["exit_code"] = {"enum": [0, 1, 3], "description": inspect.getdoc(Report.exit_code)}
@@ -33,14 +34,28 @@ def report_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "$id": REPORT_SCHEMA, "title": "Report of bnlint", **root, "$defs": definitions}
 
 
-def render_schema() -> str:
-    """The schema as the text of `docs/report-schema.json`."""
-    return msgspec.json.format(msgspec.json.encode(report_schema()), indent=2).decode() + "\n"
+def fold_schema() -> dict[str, Any]:
+    """The schema of the record of a fold, likewise."""
+    root, definitions = _components(FoldRecord, record)
+    return {"$schema": DIALECT, "$id": FOLD_SCHEMA, "title": "Record of a fold", **root, "$defs": definitions}
 
 
-def _describe(definition: dict[str, Any], record: type) -> None:
+def render_schema(schema: dict[str, Any] | None = None) -> str:
+    """A schema as the text of its file in `docs/`, by default that of reports."""
+    return msgspec.json.format(msgspec.json.encode(schema or report_schema()), indent=2).decode() + "\n"
+
+
+def _components(kind: type, module: ModuleType) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schema of a record, and those of the records of the same module that it is made of."""
+    (root,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    for name, definition in definitions.items():
+        _describe(definition, getattr(module, name))
+    return root, definitions
+
+
+def _describe(definition: dict[str, Any], kind: type) -> None:
     """Move the descriptions of attributes from the docstring of a record to the properties of its schema."""
-    documentation = inspect.getdoc(record) or ""
+    documentation = inspect.getdoc(kind) or ""
     definition["description"] = documentation.partition("\n\n")[0]
     properties = definition.get("properties", {})
     for name, text in _ATTRIBUTE.findall(documentation.partition("Attributes:\n")[2]):
@@ -52,4 +67,4 @@ def _describe(definition: dict[str, Any], record: type) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render_schema())
+    sys.stdout.write(render_schema(fold_schema() if sys.argv[1:] == ["fold"] else None))

@@ -14,7 +14,7 @@ from bnlint.tracing.roles import operator_name
 ELEMENTWISE = frozenset({Role.ACTIVATION, Role.DROPOUT})
 """Roles that treat every value by itself, so that axes stay."""
 
-_SAME_AXES = frozenset({
+SAME_AXES = frozenset({
     "contiguous", "clone", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cuda", "cpu",
     "alias", "identity", "Identity", "Sequential", "_to_copy", "data", "requires_grad", "lift_fresh_copy",
     "lift_fresh", "pin_memory",
@@ -42,21 +42,32 @@ def step_back(node: fx.Node, role: Role, axis: int, shape: Sequence[int], before
     Returns:
         The axis of the first argument that becomes `axis`; `None` where it cannot be told.
     """
-    name = node.meta.get("operator") or operator_name(node.target)
-    if role in ELEMENTWISE or name in _SAME_AXES:
+    name = node.meta.get("operator") or _name(node)
+    if role in ELEMENTWISE or name in SAME_AXES:
         return axis if len(shape) == len(before) else None
     if name == "permute":
         return _permuted(node, axis, len(before))
     if name in _SWAPS:
-        first, second = (_number(argument, len(shape)) for argument in node.args[1:3])
-        return {first: second, second: first}.get(axis, axis)
-    if name in ("t", "T", "mT"):
+        return _swapped(node, axis, len(shape))
+    if name in ("t", "T", "mT") and (name == "mT" or len(shape) == 2):
         last, other = len(shape) - 1, len(shape) - 2
         return {last: other, other: last}.get(axis, axis)
     if name in _BY_SHAPE:
         return _same_place(axis, shape, before)
     kept = len(shape) == len(before) and shape[axis] == before[axis]
     return axis if kept and (role is Role.PART or name in _REPEATS) else None
+
+
+def _name(node: fx.Node) -> str:
+    return str(node.args[1]) if node.target is getattr else operator_name(node.target)
+
+
+def _swapped(node: fx.Node, axis: int, rank: int) -> int | None:
+    dims = [*node.args[1:], *(value for name, value in node.kwargs.items() if name != "input")]
+    if len(dims) != 2:
+        return None
+    first, second = (_number(dim, rank) for dim in dims)
+    return {first: second, second: first}.get(axis, axis)
 
 
 def _permuted(node: fx.Node, axis: int, rank: int) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.recorder import Recorder
 from bnlint.tracing.structural_copy import StructuralCopy, cpu_tensor, meta_tensor
 from bnlint.tracing.trace import NormCall
-from bnlint.tracing.watchdog import OutOfTime, time_limit
+from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def record(
         The record; a run that fails gives a record up to the failing call, with the error.
     """
     copied = StructuralCopy(model, cpu_tensor if values else meta_tensor)
-    recorder = Recorder(copied, _device_of(model, inputs), values, time.monotonic() + timeout, leaves)
+    recorder = Recorder(copied, _device_of(model, inputs), values, leaves)
     error = _run(recorder, copied.module, inputs, values, timeout)
     modules = {copied.paths[id(module)]: copied.originals[id(module)] for module in copied.modules}
     registered = frozenset(copied.paths[id(module)] for module in copied.modules if id(module) in copied.registered)
@@ -105,11 +104,10 @@ def _run(recorder: Recorder, module: nn.Module, inputs: Inputs, values: bool, ti
         with (
             process_state_kept(),
             vmap_as_one_call(recorder.emit_vmap),
-            time_limit(timeout),
             torch.no_grad(),
             recorder,
         ):
-            result = module(*args, **kwargs)
+            result = run_with_limit(timeout, module, *args, **kwargs)
         recorder.autocast.close()
         recorder.builder.output(result)
     except (Exception, SystemExit, OutOfTime) as error:

@@ -7,7 +7,6 @@ tensor values works, and it knows which module is running because each module of
 from __future__ import annotations
 
 import functools
-import time
 from typing import Any
 
 import torch
@@ -26,7 +25,6 @@ from bnlint.tracing.opaque import original_callable, runs_on_values_only
 from bnlint.tracing.roles import module_role
 from bnlint.tracing.source import Frame, caller
 from bnlint.tracing.structural_copy import StructuralCopy
-from bnlint.tracing.watchdog import OutOfTime
 
 META = torch.device("meta")
 CPU = torch.device("cpu")
@@ -51,7 +49,6 @@ class Recorder(TorchFunctionMode):
         copied: The copy of the model. Its modules are made to report their calls.
         device: The device that the model's code is told its tensors are on.
         values: Whether the copy holds values in CPU memory; otherwise everything runs on meta tensors.
-        deadline: Time of `time.monotonic()` after which the run is given up.
         leaves: Paths of modules to treat as leaves although their code is not torch's.
     """
 
@@ -60,7 +57,6 @@ class Recorder(TorchFunctionMode):
         copied: StructuralCopy,
         device: torch.device,
         values: bool,
-        deadline: float,
         leaves: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
@@ -70,7 +66,6 @@ class Recorder(TorchFunctionMode):
         self._copied = copied
         self._device = device
         self._values = values
-        self._deadline = deadline
         self._leaves = leaves
         self._stack: list[tuple[nn.Module, Frame | None]] = []
         self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
@@ -88,7 +83,6 @@ class Recorder(TorchFunctionMode):
             return inner(*args, **kwargs)
         if not torch._C._is_torch_function_mode_enabled():  # inside a leaf
             return _forward(module, args, kwargs)
-        self._check_time()
         if self._is_leaf(module):
             return self._call_leaf(module, args, kwargs)
         self.entered.add(self.path(module))
@@ -144,7 +138,6 @@ class Recorder(TorchFunctionMode):
     # Function calls
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._check_time()
         kwargs = kwargs or {}
         emission = emission_of(func)
         answer = answer_about_device(emission, self._device)
@@ -228,10 +221,6 @@ class Recorder(TorchFunctionMode):
             known = self._stand_ins[id(tensor)] = (tensor, empty)
             self.builder.declare(empty, f"_constant_{len(self._stand_ins)}", tensor)
         return known[1]
-
-    def _check_time(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise OutOfTime
 
 
 _TORCH_NORMS = (

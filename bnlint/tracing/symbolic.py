@@ -16,7 +16,7 @@ from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.roles import module_role, operator_role
 from bnlint.tracing.source import caller
 from bnlint.tracing.structural_copy import StructuralCopy, meta_tensor
-from bnlint.tracing.watchdog import OutOfTime, time_limit
+from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
 _MOST_OPAQUE_MODULES = 20
 
@@ -82,8 +82,8 @@ def symbolic(model: nn.Module, timeout: float) -> Symbolic | BaseException:
     while True:
         tracer = _Tracer(frozenset(opaque))
         try:
-            with process_state_kept(), time_limit(timeout):
-                graph = tracer.trace(copied.module)
+            with process_state_kept():
+                graph = run_with_limit(timeout, tracer.trace, copied.module)
         except (Exception, SystemExit, OutOfTime) as error:
             if tracer.failed_in is None or len(opaque) == _MOST_OPAQUE_MODULES:
                 return error

@@ -1,0 +1,73 @@
+"""Opens the model that `bnlint fold` and `bnlint verify` work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnlint.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class ModelToFold:
+    """A model with weights.
+
+    Attributes:
+        target: What the user named.
+        module: The model.
+        form: Form of the file that the weights come from, as in `Artifact`; `module` where there is none.
+        file: That file; `None` for an import string without weights.
+        notes: Remarks on how it was read.
+    """
+
+    target: str
+    module: nn.Module
+    form: str
+    file: Path | None
+    notes: tuple[str, ...]
+
+
+def open_model(
+    target: str, *, weights: str | None, kwargs: Mapping[str, Any] | None, trust: bool, evaluate: bool
+) -> ModelToFold:
+    """Read a model, and put it in eval mode where bnlint may.
+
+    Args:
+        target: A file with a whole model, or an import string.
+        weights: A file of weights for the model.
+        kwargs: Arguments of the factory.
+        trust: Whether code that a file carries may run.
+        evaluate: Put the model in eval mode whatever it was saved in. A model that bnlint itself assembled from a
+            factory and weights has no mode that its owner chose, and is put in eval mode anyway.
+
+    Raises:
+        UsageError: If the target holds weights alone, or names nothing.
+        NotAnalysedError: If it cannot be read.
+    """
+    from bnlint.artifacts.read import read
+
+    artifact = read(target, weights=weights, kwargs=kwargs, trust=trust)
+    if artifact.module is None:
+        name = Path(target).name
+        raise UsageError(
+            f"`{name}` holds weights without the model that they belong to.",
+            f"Name the model, and give them as its weights: `package.module:name --weights {name}`.",
+        )
+    notes = artifact.notes
+    if evaluate or not artifact.mode_known:
+        if any(module.training for module in artifact.module.modules()):
+            notes = (*notes, "The model was put in eval mode.")
+        artifact.module.eval()
+    source = weights if weights is not None else target
+    return ModelToFold(
+        target=target,
+        module=artifact.module,
+        form=artifact.weights_form or artifact.form,
+        file=Path(source) if Path(source).is_file() else None,
+        notes=notes,
+    )

@@ -1,0 +1,98 @@
+"""`bnlint verify`: checks a folded file against its original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bnlint.cli.options import debug_option, input_option, kwargs_option, timeout_option, trust_option
+from bnlint.cli.progress import progress_bar
+from bnlint.cli.streams import stdout_is_for_the_report, write
+from bnlint.errors import NotAnalysedError
+
+if TYPE_CHECKING:
+    from bnlint.folding.record import FoldRecord
+
+STAGES = ("reading", "folding")
+
+
+@click.command(short_help="Check a folded file against its original.")
+@click.argument("folded", type=click.Path(path_type=Path))
+@click.option("--against", required=True, metavar="FILE", help="The original: its weights, or the whole model.")
+@click.option("--model", metavar="IMPORT", help="The model that the weights belong to, as package.module:name.")
+@kwargs_option
+@input_option
+@click.option(
+    "--verify-inputs", multiple=True, metavar="FILE", help="Inputs with values, beside random ones: .pt or .npz."
+)
+@trust_option
+@timeout_option
+@debug_option
+def verify(
+    *,
+    folded: Path,
+    against: str,
+    model: str | None,
+    kwargs: Mapping[str, Any] | None,
+    inputs: tuple[str, ...],
+    verify_inputs: tuple[str, ...],
+    trust: bool,
+    timeout: float | None,
+) -> int:
+    r"""Check that FOLDED is what folding its original gives.
+
+    The hashes in the record beside it are compared with both files, the original is folded again, and weights and
+    outputs are compared. The exit code is 0 if all agree, 1 if something differs, 3 if that cannot be decided.
+
+    \b
+      bnlint verify folded.safetensors --against r18.pth --model torchvision.models:resnet18
+      bnlint verify folded.pt --against model.pt --trust
+    """
+    if not folded.is_file():
+        raise NotAnalysedError(f"There is no file `{folded}`.")
+    with progress_bar(STAGES) as progress, stdout_is_for_the_report():
+        progress("reading")
+        from bnlint.artifacts.read import read
+        from bnlint.cli.model_to_fold import open_model
+        from bnlint.folding.record import read_record
+        from bnlint.folding.verify import verify as compare
+        from bnlint.tracing.road import DEFAULT_TIMEOUT
+
+        record = read_record(folded)
+        weights = against if model is not None else None
+        opened = open_model(model or against, weights=weights, kwargs=kwargs, trust=trust, evaluate=True)
+        artifact = read(str(folded), trust=trust)
+        by_hash = [] if record is None else list(_changed(record, folded, Path(against)))
+        progress("folding")
+        found = compare(
+            opened.module,
+            artifact.tensors if artifact.module is None else artifact.module,
+            inputs or None,
+            verify_inputs=verify_inputs,
+            timeout=timeout or DEFAULT_TIMEOUT,
+        )
+    differences = (*by_hash, *found.differences)
+    for sentence in differences:
+        write(f"{sentence}\n")
+    if differences:
+        write(f"`{folded.name}` is not what folding `{Path(against).name}` gives\n")
+        return 1
+    far = f"the outputs differ by {found.error:.1e} of their size (tolerance {found.tolerance:.0e})"
+    write(f"verified: {far}, {'no record beside it' if record is None else 'both hashes are those of the record'}\n")
+    return 0
+
+
+def _changed(record: FoldRecord, folded: Path, original: Path) -> Iterator[str]:
+    """A sentence for each file that is not the one of the record."""
+    from bnlint.folding.write import hash_file
+
+    for path, known in ((folded, record.folded), (original, record.original)):
+        if known is None and not path.is_file():
+            continue  # an import string without weights
+        if known is None:
+            yield f"The record of `{folded.name}` has no hash of `{path.name}`."
+        elif hash_file(path).sha256 != known.sha256:
+            yield f"`{path.name}` is not the file of the record: its hash is another one."

@@ -1,0 +1,129 @@
+"""Checks a folded file later: folds the original again and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from bnlint.artifacts.user_code import first_line
+from bnlint.errors import NotAnalysedError
+from bnlint.folding.fold import FoldResult, fold
+from bnlint.folding.prove import output_error
+from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.road import DEFAULT_TIMEOUT
+
+_ROUNDINGS = 4
+"""Units in the last place of a tensor's largest value by which two machines may differ."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a folded model compares with its original.
+
+    Attributes:
+        differences: What is not as folding gives it, a sentence each; empty for a model that is right.
+        error: Relative error of its outputs against the original in float64; `None` where it could not be run.
+        tolerance: What that error may be.
+    """
+
+    differences: tuple[str, ...]
+    error: float | None
+    tolerance: float
+
+
+def verify(
+    original: nn.Module,
+    folded: nn.Module | Mapping[str, Tensor],
+    inputs: object = None,
+    *,
+    verify_inputs: Sequence[object] = (),
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Verification:
+    """Compare a folded model, or its weights, with what folding its original gives.
+
+    Args:
+        original: The original, in eval mode.
+        folded: The folded model, or its weights by name.
+        inputs: What to call them with, as for `fold`.
+        verify_inputs: Further inputs with values.
+        timeout: Seconds for tracing.
+
+    Returns:
+        The differences in names, shapes, data types and values of the weights, and in the outputs.
+
+    Raises:
+        UsageError: If the original cannot be folded as it is.
+        NotAnalysedError: If the original cannot be traced, or if its own fold cannot be proved.
+    """
+    as_graph = isinstance(folded, fx.GraphModule) and not isinstance(original, fx.GraphModule)
+    again = fold(original, inputs, force=True, as_graph=as_graph, verify_inputs=verify_inputs, timeout=timeout)
+    if again.proof is None or not again.verified:
+        raise NotAnalysedError("The original cannot be folded again: the proof fails.")
+    tolerance = again.proof.tolerance
+    weights = folded.state_dict() if isinstance(folded, nn.Module) else folded
+    differences = compare_weights(again.model.state_dict(), weights)
+    if differences and not isinstance(folded, nn.Module):
+        return Verification(differences, None, tolerance)
+    error = _error(original, _candidate(again, folded), again.inputs)
+    if not error <= tolerance:
+        far = f"The outputs differ from the original's by {error:.1e} of their size, tolerance {tolerance:.0e}."
+        differences = (*differences, far)
+    return Verification(differences, error, tolerance)
+
+
+def compare_weights(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """What differs between two sets of weights by more than rounding, a sentence each."""
+    missing = [name for name in expected if name not in given]
+    extra = [name for name in given if name not in expected]
+    shared = [name for name in expected if name in given]
+    kinds = [name for name in shared if not _same_kind(expected[name], given[name])]
+    values = [name for name in shared if name not in kinds and not _same_values(expected[name], given[name])]
+    sentences = (
+        _sentence(missing, "missing"),
+        _sentence(extra, "more than folding gives"),
+        _sentence(kinds, "of another shape or data type than folding gives"),
+        _sentence(values, "of other values than folding gives"),
+    )
+    return tuple(filter(None, sentences))
+
+
+def _sentence(names: Sequence[str], what: str) -> str:
+    if not names:
+        return ""
+    return f"`{names[0]}` is {what}." if len(names) == 1 else f"{len(names)} weights, `{names[0]}` first, are {what}."
+
+
+def _same_kind(one: object, other: object) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return type(one) is type(other)
+    return one.shape == other.shape and one.dtype == other.dtype
+
+
+def _same_values(one: object, other: object) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return True
+    one, other = one.detach().cpu(), other.detach().cpu()
+    if torch.equal(one, other):
+        return True
+    if not one.is_floating_point():
+        return False
+    room = _ROUNDINGS * torch.finfo(one.dtype).eps * one.double().abs().max()
+    return bool((one.double() - other.double()).abs().max() <= room)
+
+
+def _candidate(again: FoldResult, folded: nn.Module | Mapping[str, Tensor]) -> nn.Module:
+    if isinstance(folded, nn.Module):
+        return folded.eval()
+    again.model.load_state_dict(dict(folded))
+    return again.model
+
+
+def _error(original: nn.Module, candidate: nn.Module, inputs: Sequence[Inputs]) -> float:
+    try:
+        return output_error(original, candidate, inputs)
+    except Exception as error:  # the code of a model may raise anything
+        cause = f"The folded model cannot be run: {type(error).__name__}: {first_line(error)}."
+        raise NotAnalysedError(cause) from error
