@@ -20,16 +20,20 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.state_dict_overhead
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.fold_precision
+	$(BIN)/python -m benchmarks.fold_time resnet18 mobilenet_v2 efficientnet_b0 densenet121 --rounds 3
+	$(BIN)/python -m benchmarks.fold_speed resnet50 mobilenet_v3_large --no-compile
 
 zoo: $(STAMP)
 	$(BIN)/python -m benchmarks.zoo --write benchmarks/results/zoo.md
+	$(BIN)/python -m benchmarks.fold_zoo --write benchmarks/results/fold_zoo.md
 
 clean:
 	rm -rf $(VENV) build dist

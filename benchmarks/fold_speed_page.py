@@ -74,12 +74,13 @@ def _device(device: torch.device) -> str:
 def _not_measured(device: torch.device) -> str:
     if device.type == "cuda":
         return "Measured on the GPU with CUDA events; the CPU was not measured."
-    return "Measured on the CPU alone: batch 64, float16 and **everything on a GPU were not measured**."
+    return (
+        "Measured on one thread of the CPU alone, in processor time: batch 64, float16 and **everything on a GPU were "
+        "not measured**."
+    )
 
 
 def _line(row: Measured) -> str:
-    if not row.seconds:
-        return f"| {row.model} | | | | {' | '.join('' for _ in VARIANTS)} | {row.note} |"
     cells = " | ".join(_cell(row, variant) for variant in VARIANTS)
     return f"| {row.model} | {row.setting} | {row.left} | {1000 * row.limit:.2f} | {cells} | {row.note} |"
 

@@ -1,9 +1,14 @@
-"""Prints how the cost of a conv–BatchNorm pair grows with the length of the chain: 1.0 is linear."""
+"""Prints how the cost of a conv–BatchNorm pair grows with the length of the chain: 1.0 is linear.
+
+python -m benchmarks.growth            # chains of 100, 1,000 and 10,000 pairs
+python -m benchmarks.growth 100 3000   # others
+"""
 
 from __future__ import annotations
 
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -59,12 +64,13 @@ def _median(stage: Callable[[], object], rounds: int) -> float:
 
 def main() -> None:
     """Prints a line for each length: microseconds for a pair, and how many times those of the shortest chain."""
-    seconds_per_pair(LENGTHS[0])  # warms up
+    lengths = tuple(map(int, sys.argv[1:])) or LENGTHS
+    seconds_per_pair(lengths[0])  # warms up
     print(f"{today()}, {machine()}\n")
     print("Processor time for each conv–BatchNorm pair, and its ratio to that of the shortest chain:")
     print("   pairs  bnlint.trace       facts.collect      bnlint.check")
     first = None
-    for length in LENGTHS:
+    for length in lengths:
         costs = seconds_per_pair(length)
         first = first or costs
         cells = (f"{cost * 1e6:6.0f} µs {cost / base:5.2f} ×" for cost, base in zip(costs, first, strict=True))

@@ -21,19 +21,19 @@ class Affine:
     shift: Tensor
 
 
-def affine_of(layer: nn.Module) -> Affine:
+def affine_of(layer: nn.Module, *tensors: Tensor) -> Affine:
     """The affine of a BatchNorm layer in eval mode, after Ioffe and Szegedy 2015, section 3.1.
 
     Args:
         layer: A layer with `running_mean` and `running_var`, and `weight` and `bias` if it is affine.
+        tensors: A weight and a bias to use instead of those of the layer.
 
     Returns:
         `scale = weight / sqrt(running_var + eps)` and `shift = bias − running_mean · scale`, in float64.
     """
     mean, variance = _double(layer.running_mean), _double(layer.running_var)
     eps = getattr(layer, "eps", 1e-5)
-    weight = getattr(layer, "weight", None)
-    bias = getattr(layer, "bias", None)
+    weight, bias = tensors or (getattr(layer, "weight", None), getattr(layer, "bias", None))
     scale = torch.rsqrt(variance + float(eps))
     if weight is not None:
         scale = scale * _double(weight)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from bnlint.folding.affine import affine_of
 from bnlint.folding.plan import Plan
-from bnlint.folding.weights import Carrier
+from bnlint.folding.weights import changed_carriers
 
 
 def apply_plan(model: nn.Module, plan: Plan) -> None:
@@ -16,14 +15,7 @@ def apply_plan(model: nn.Module, plan: Plan) -> None:
         model: A model of the structure that was planned; its weights are changed.
         plan: The plan.
     """
-    carriers: dict[str, Carrier] = {}
-    for fold in plan.folds:
-        affine = affine_of(model.get_submodule(fold.layer))
-        for change in fold.changes:
-            if change.carrier not in carriers:
-                carriers[change.carrier] = Carrier(model.get_submodule(change.carrier))
-            carriers[change.carrier].take(change, affine)
-    for carrier in carriers.values():
+    for carrier in changed_carriers(model, plan).values():
         carrier.store()
     for fold in plan.folds:
         layer = model.get_submodule(fold.layer)

@@ -179,8 +179,10 @@ def require_eval_mode(planned: Plan) -> None:
 def _prove(
     model: nn.Module, folded: nn.Module, planned: Plan, examples: Sequence[Inputs], planned_on: nn.Module
 ) -> Proof:
+    devices = {tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda}
     try:
-        return prove(model, folded, planned, examples, planned_on)
+        with torch.random.fork_rng(devices):  # dropout that ignores the mode draws from the state of the caller
+            return prove(model, folded, planned, examples, planned_on)
     except Exception as error:  # the code of a model may raise anything
         shapes = "; ".join(dict.fromkeys(map(str, examples)))
         cause = f"The proof could not be run with {shapes}: {type(error).__name__}: {first_line(error)}."
@@ -210,7 +212,8 @@ def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
         if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
             raise NotAnalysedError(f"{item.layer} has no weights: it is on the meta device.", "Load weights first.")
         affine = affine_of(layer)
-        if not bool(torch.isfinite(affine.scale).all() and torch.isfinite(affine.shift).all()):
+        numbers = (affine.scale, affine.shift, *layer.buffers())  # an infinite variance hides in a scale of 0
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
             raise NotAnalysedError(f"The statistics or the affine of {item.layer} are not finite.", "See BN502, BN503.")
     fresh = [item.layer for item in planned.folds if _never_updated(model.get_submodule(item.layer))]
     if fresh and not force:

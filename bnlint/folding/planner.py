@@ -53,15 +53,22 @@ class _Planner:
             if call.kind is NormKind.BATCH:
                 by_layer[call.layer].append(call)
         kept = {layer: error for layer, calls in by_layer.items() if (error := self._try(layer, calls, self._absorb))}
-        for layer in list(kept):  # only now it is known what else is folded into the convolution beside
-            if not self._try(layer, by_layer[layer], self._beside):
-                del kept[layer]
+        while self._retry(kept, by_layer):
+            pass
         self._kept += [Kept(layer, str(error), error.cause) for layer, error in kept.items()]
         for path, module in self._model.named_modules():
             if norm_kind(module) is NormKind.BATCH and path not in by_layer:
                 reason = "it is never called" if self._trace.complete else "its call could not be traced"
                 self._kept.append(Kept(path, reason, reason))
         return Plan(tuple(self._folds), tuple(self._kept))
+
+    def _retry(self, kept: dict[str, CannotFoldError], by_layer: Mapping[str, list[NormCall]]) -> bool:
+        """Fold what can be folded now that others are: through them, or into the convolution beside."""
+        before = len(kept)
+        for layer in list(kept):
+            if not all(self._try(layer, by_layer[layer], absorb) for absorb in (self._absorb, self._beside)):
+                del kept[layer]
+        return len(kept) < before
 
     def _try(self, layer: str, calls: list[NormCall], absorb: Absorb) -> CannotFoldError | None:
         """Fold a layer if it can be; otherwise the reason why not."""
@@ -79,8 +86,6 @@ class _Planner:
             self._require_fixed_affine(call, frozenset(other.node for other in calls))
         if layer in self._keep:
             raise CannotFoldError(*self._keep[layer])
-        if any(layer in fold.into for fold in self._folds):
-            raise CannotFoldError("another BatchNorm is folded into it")
         changes: list[Change] = []
         through: list[str] = []
         for call in calls:

@@ -7,9 +7,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
-from bnlint.folding.affine import affine_of
 from bnlint.folding.plan import Plan
-from bnlint.folding.weights import Carrier
+from bnlint.folding.weights import changed_carriers
 
 _ROUNDINGS = 4.0
 """Units of the last place that a cast may cost: rounding costs half of one, numbers below the normal range far more."""
@@ -26,17 +25,12 @@ def beyond_precision(model: nn.Module, plan: Plan) -> dict[str, tuple[str, ...]]
         Path of each such BatchNorm to the reason, as a template and its names, with the number. A scale of 1e-6 on a
         float16 weight of 0.05 is below the smallest normal number (6.1e-5), and one of 1e6 above the largest (65504).
     """
-    carriers: dict[str, Carrier] = {}
     takers: dict[str, list[str]] = defaultdict(list)
     for fold in plan.folds:
-        affine = affine_of(model.get_submodule(fold.layer))
-        for change in fold.changes:
-            if change.carrier not in carriers:
-                carriers[change.carrier] = Carrier(model.get_submodule(change.carrier))
-            carriers[change.carrier].take(change, affine)
-            takers[change.carrier].append(fold.layer)
+        for path in fold.into:
+            takers[path].append(fold.layer)
     reasons: dict[str, tuple[str, ...]] = {}
-    for path, carrier in carriers.items():
+    for path, carrier in changed_carriers(model, plan).items():
         dtype = _dtype(model.get_submodule(path))
         error = max(_cast_error(tensor, dtype) for tensor in carrier.tensors())
         limit = _ROUNDINGS * torch.finfo(dtype).eps

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from bnlint.folding.affine import Affine
-from bnlint.folding.plan import Change, Side
+from bnlint.folding.affine import Affine, affine_of
+from bnlint.folding.plan import Change, Plan, Side
 
 
 class Carrier:
@@ -85,6 +85,22 @@ class Carrier:
         place: tuple[Tensor | int, ...] = (outputs, outputs % weight.shape[1], *middle)
         weight[place] += scale - 1
         self._weight = weight
+
+
+def changed_carriers(model: nn.Module, plan: Plan) -> dict[str, Carrier]:
+    """The weights of all carriers of a plan with their changes made, by path; the model is not changed.
+
+    A BatchNorm may be a carrier itself before it is folded: then its own affine is what it has become.
+    """
+    carriers: dict[str, Carrier] = {}
+    for fold in plan.folds:
+        tensors = carriers[fold.layer].tensors() if fold.layer in carriers else ()
+        affine = affine_of(model.get_submodule(fold.layer), *tensors)
+        for change in fold.changes:
+            if change.carrier not in carriers:
+                carriers[change.carrier] = Carrier(model.get_submodule(change.carrier))
+            carriers[change.carrier].take(change, affine)
+    return carriers
 
 
 def _along(values: Tensor, axis: int, rank: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def record(
         The record; a run that fails gives a record up to the failing call, with the error.
     """
     copied = StructuralCopy(model, cpu_tensor if values else meta_tensor)
-    recorder = Recorder(copied, _device_of(model, inputs), values, leaves)
+    recorder = Recorder(copied, _device_of(model, inputs), values, time.monotonic() + timeout, leaves)
     error = _run(recorder, copied.module, inputs, values, timeout)
     modules = {copied.paths[id(module)]: copied.originals[id(module)] for module in copied.modules}
     registered = frozenset(copied.paths[id(module)] for module in copied.modules if id(module) in copied.registered)

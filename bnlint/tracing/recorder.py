@@ -7,6 +7,7 @@ tensor values works, and it knows which module is running because each module of
 from __future__ import annotations
 
 import functools
+import time
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from bnlint.tracing.opaque import original_callable, runs_on_values_only
 from bnlint.tracing.roles import module_role
 from bnlint.tracing.source import Frame, caller
 from bnlint.tracing.structural_copy import StructuralCopy
+from bnlint.tracing.watchdog import OutOfTime
 
 META = torch.device("meta")
 CPU = torch.device("cpu")
@@ -49,6 +51,7 @@ class Recorder(TorchFunctionMode):
         copied: The copy of the model. Its modules are made to report their calls.
         device: The device that the model's code is told its tensors are on.
         values: Whether the copy holds values in CPU memory; otherwise everything runs on meta tensors.
+        deadline: Time of `time.monotonic()` after which the run is given up.
         leaves: Paths of modules to treat as leaves although their code is not torch's.
     """
 
@@ -57,6 +60,7 @@ class Recorder(TorchFunctionMode):
         copied: StructuralCopy,
         device: torch.device,
         values: bool,
+        deadline: float,
         leaves: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
@@ -66,6 +70,7 @@ class Recorder(TorchFunctionMode):
         self._copied = copied
         self._device = device
         self._values = values
+        self._deadline = deadline
         self._leaves = leaves
         self._stack: list[tuple[nn.Module, Frame | None]] = []
         self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
@@ -138,6 +143,8 @@ class Recorder(TorchFunctionMode):
     # Function calls
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if time.monotonic() > self._deadline:
+            raise OutOfTime
         kwargs = kwargs or {}
         emission = emission_of(func)
         answer = answer_about_device(emission, self._device)

@@ -79,11 +79,12 @@ def _whole(recorded: Record, inputs: Inputs, how: How, reason: str) -> Trace:
 def _fall_back(model: nn.Module, best: tuple[Record, Inputs] | None, deadline: float) -> Trace:
     """Without an input, or with a forward that fails: symbolic tracing, then parts, then nothing."""
     why = _why(model, best)
-    traced = symbolic(model, max(_LEAST, _left(deadline)))
+    looped = best is not None and isinstance(best[0].error, OutOfTime)
+    traced = None if looped else symbolic(model, max(_LEAST, _left(deadline)))  # the same code would loop again
     if isinstance(traced, Symbolic) and not traced.opaque:
         calls = _calls(traced.graph, traced.attributes, model)
         return Trace(traced.graph, How.SYMBOLIC, why, norm_calls=calls, attributes=traced.attributes)
-    if best is not None and best[0].norm_calls and not isinstance(best[0].error, OutOfTime):
+    if best is not None and best[0].norm_calls and not looped:
         graph, attributes, shown = best[0].graph, best[0].attributes, best[1]
     elif isinstance(traced, Symbolic):
         graph, attributes, shown = traced.graph, traced.attributes, None

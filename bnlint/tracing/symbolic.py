@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +41,10 @@ class Symbolic:
 class _Tracer(fx.Tracer):
     """Knows the leaf modules, and which module was running when tracing failed."""
 
-    def __init__(self, opaque: frozenset[str]) -> None:
+    def __init__(self, opaque: frozenset[str], deadline: float) -> None:
         super().__init__()
         self._opaque = opaque
+        self._deadline = deadline
         self.failed_in: str | None = None
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -62,6 +65,8 @@ class _Tracer(fx.Tracer):
             raise
 
     def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        if time.monotonic() > self._deadline:
+            raise OutOfTime
         node = super().create_node(kind, target, *args, **kwargs)
         node.meta["stack"] = caller()
         return node
@@ -79,17 +84,28 @@ def symbolic(model: nn.Module, timeout: float) -> Symbolic | BaseException:
     """
     copied = StructuralCopy(model, meta_tensor)
     opaque: tuple[str, ...] = ()
+    deadline = time.monotonic() + timeout
     while True:
-        tracer = _Tracer(frozenset(opaque))
+        tracer = _Tracer(frozenset(opaque), deadline)
         try:
-            with process_state_kept():
-                graph = run_with_limit(timeout, tracer.trace, copied.module)
+            with process_state_kept(), _module_class_kept():
+                graph = run_with_limit(max(0.1, deadline - time.monotonic()), tracer.trace, copied.module)
         except (Exception, SystemExit, OutOfTime) as error:
-            if tracer.failed_in is None or len(opaque) == _MOST_OPAQUE_MODULES:
+            if isinstance(error, OutOfTime) or tracer.failed_in is None or len(opaque) == _MOST_OPAQUE_MODULES:
                 return error
             opaque = (*opaque, tracer.failed_in)
             continue
         return Symbolic(graph, _annotate(graph, model, opaque), opaque)
+
+
+@contextlib.contextmanager
+def _module_class_kept() -> Iterator[None]:
+    """What `torch.fx` puts into `nn.Module` is taken out, also where the time limit strikes while it does so itself."""
+    call, get = nn.Module.__call__, nn.Module.__getattr__
+    try:
+        yield
+    finally:
+        nn.Module.__call__, nn.Module.__getattr__ = call, get  # type: ignore[method-assign]
 
 
 def _annotate(graph: fx.Graph, model: nn.Module, opaque: tuple[str, ...]) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,9 +23,11 @@ class OutOfTime(BaseException):
 def run_with_limit(seconds: float, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call a function, and raise `OutOfTime` in it if it takes too long.
 
-    The exception arrives between two bytecodes, so a loop in Python ends, also outside the main thread; a single long
-    call into C code does not. It is raised again and again, because it may arrive where Python drops it (in a
-    `__del__`) or where the code catches everything. An import is left to end.
+    A timer signal interrupts it between two bytecodes, so a loop in Python and a wait end; a single long computation in
+    C does not. The exception is raised again and again, because it may arrive where Python drops it (in a `__del__`)
+    or where the code catches everything. An import is left to end, rather than leave half a module to the process.
+    Signals reach the main thread only: in other threads, and on systems without
+    timer signals, the limit is that of the recorder, which looks at the clock at every call of torch.
 
     Args:
         seconds: The limit.
@@ -37,69 +41,59 @@ def run_with_limit(seconds: float, function: Callable[..., T], *args: Any, **kwa
     Raises:
         OutOfTime: If it did not end in time.
     """
-    striker = _Striker(seconds)
-    hook = sys.unraisablehook
-    sys.unraisablehook = _silent(hook)
-    # One function and no context manager: Python looks for the exception at calls, and the call of an `__exit__` would
-    # be outside every `try`. The first line of `finally` calls nothing, so it is always reached.
-    try:
-        striker.start()
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         return function(*args, **kwargs)
-    finally:
-        striker.finished = True
+    alarm = _Alarm(seconds)
+    try:
+        alarm.start()
         try:
-            striker.end()
-        except OutOfTime:  # one that had not arrived yet
-            try:
-                striker.end()
-            except OutOfTime:  # and one that was on its way
-                striker.end()
-        sys.unraisablehook = hook
+            return function(*args, **kwargs)
+        finally:
+            alarm.ringing = False
+    finally:
+        alarm.stop()
 
 
-class _Striker(threading.Thread):
-    """Raises the exception in the thread that made it, from the end of the time until it is told that all is over."""
+class _Alarm:
+    """The process's one timer, borrowed: what was set before is set again afterwards, less the time that has passed."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(daemon=True)
-        self.finished = False
+        self.ringing = True
         self._seconds = seconds
-        self._identity = threading.get_ident()
-        self._struck = ctypes.c_ulong(self._identity)
-        self._over = threading.Lock()  # a lock and no `Event`, which an exception in `set` could leave locked
-        self._over.acquire()
+        self._handler = signal.getsignal(signal.SIGALRM)
+        self._before = (0.0, 0.0)
+        self._began = time.monotonic()
+        self._report = sys.unraisablehook
 
-    def run(self) -> None:
-        pause = self._seconds
-        while not self._over.acquire(timeout=pause) and not self.finished:
-            pause = _AGAIN
-            if not _is_importing(self._identity):
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(self._struck, ctypes.py_object(OutOfTime))
+    def start(self) -> None:
+        """Set the timer."""
+        sys.unraisablehook = self._report_others
+        signal.signal(signal.SIGALRM, self._ring)
+        self._before = signal.setitimer(signal.ITIMER_REAL, self._seconds, _AGAIN)
 
-    def end(self) -> None:
-        """No exception arrives after this. It can be called again if one arrives during it."""
-        if self._over.locked() and self.is_alive():
-            self._over.release()
-        if self.ident is not None:
-            self.join()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(self._struck, None)
+    def stop(self) -> None:
+        """Give the timer back."""
+        self.ringing = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._handler)
+        sys.unraisablehook = self._report
+        left, interval = self._before
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, left - (time.monotonic() - self._began)), interval)
+
+    def _ring(self, _number: int, frame: FrameType | None) -> None:
+        if self.ringing and not _is_importing(frame):
+            raise OutOfTime
+
+    def _report_others(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Python reports an exception that it has to drop, with a traceback; this one is no news."""
+        if not issubclass(unraisable.exc_type, OutOfTime):
+            self._report(unraisable)
 
 
-def _is_importing(thread: int) -> bool:
-    """Whether a thread is in an import, which would leave half a module to the whole process if it were cut off."""
-    frame = sys._current_frames().get(thread)
-    while frame is not None:
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not run_with_limit.__code__:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
         frame = frame.f_back
     return False
-
-
-def _silent(hook: Callable[[sys.UnraisableHookArgs], object]) -> Callable[[sys.UnraisableHookArgs], object]:
-    """Python reports an exception that it has to drop, with a traceback; this one is no news."""
-
-    def report(unraisable: sys.UnraisableHookArgs) -> None:
-        if not issubclass(unraisable.exc_type, OutOfTime):
-            hook(unraisable)
-
-    return report

@@ -255,7 +255,7 @@ def test_in_place_is_not_done_where_the_proof_fails() -> None:
 def test_random_state_is_untouched() -> None:
     for model in (
         convnet(),
-        awkward(Chain(conv=nn.Conv2d(3, 4, 1), bn=nn.BatchNorm2d(4), drop=lambda y: F.dropout(y))),
+        awkward(Chain(conv=nn.Conv2d(3, 4, 1), bn=nn.BatchNorm2d(4), drop=F.dropout)),
     ):
         torch.manual_seed(5)
         before = torch.get_rng_state()

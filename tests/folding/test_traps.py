@@ -827,7 +827,7 @@ def test_a_dropout_function_that_ignores_the_mode() -> None:
     assert "dropout" in bnlint.plan(model, (SQUARE,)).kept[0].reason
 
 
-def test_dropout_of_nothing_that_is_active_at_the_end_fails_the_proof() -> None:
+def test_active_dropout_behind_the_norm_fails_the_proof() -> None:
     model = trap(lambda m, x: F.dropout(m.bn(m.conv(x)), 0.5), conv=conv(), bn=nn.BatchNorm2d(8))
     result = bnlint.fold(model, (SQUARE,))
     assert not result.verified

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -210,3 +211,15 @@ def test_an_interruption_by_the_user_is_not_swallowed() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         bnlint.trace(Interrupted(), (images(),))
+
+
+def test_a_loop_of_torch_calls_ends_outside_the_main_thread() -> None:
+    reasons = []
+    thread = threading.Thread(
+        target=lambda: reasons.append(bnlint.trace(LoopsInTorch().eval(), (images(),), timeout=0.5).reason),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(30)
+    assert len(reasons) == 1
+    assert "--timeout" in reasons[0]
