@@ -126,14 +126,15 @@ def _of_bnlint(label: str, rows: Sequence[Row]) -> str:
 
 def _on_meta_tensors(rows: Sequence[Row]) -> list[str]:
     """Seconds of the models that needed no values; a run with values computes, and says more of the machine."""
-    costs = {row.name: row.cost for row in rows if row.how == How.RECORDED and row.cost is not None}
-    if not costs:
+    runs = [(row.name, row.cost) for row in rows if row.how == How.RECORDED and row.cost is not None]
+    if not runs:
         return []
-    wall, cpu = (max(costs, key=lambda name: getattr(costs[name], kind)) for kind in ("wall", "cpu"))
+    slowest, slowest_cost = max(runs, key=lambda run: run[1].wall)
+    busiest, busiest_cost = max(runs, key=lambda run: run[1].cpu)
     text = (
-        f"Recorded on meta tensors: {len(costs)} models, {statistics.median(c.wall for c in costs.values()):.2f} s at the "
-        f"median, {costs[wall].wall:.2f} s at worst (`{wall}`, {costs[wall].cpu:.2f} s of CPU), "
-        f"{costs[cpu].cpu:.2f} s of CPU at worst (`{cpu}`)."
+        f"Recorded on meta tensors: {len(runs)} models, {statistics.median(cost.wall for _, cost in runs):.2f} s at "
+        f"the median, {slowest_cost.wall:.2f} s at worst (`{slowest}`, {slowest_cost.cpu:.2f} s of CPU), "
+        f"{busiest_cost.cpu:.2f} s of CPU at worst (`{busiest}`)."
     )
     return [text, ""]
 

@@ -43,6 +43,9 @@ class _Planner:
         self._model = model
         self._trace = trace
         self._uses = Uses(model, trace)
+        self._paths: dict[int, list[str]] = defaultdict(list)
+        for path, module in model.named_modules(remove_duplicate=False):
+            self._paths[id(module)].append(path)
         self._gone: set[fx.Node] = set()
         self._folds: list[PlannedFold] = []
         self._kept: list[Kept] = []
@@ -131,8 +134,7 @@ class _Planner:
 
     def _aliases(self, layer: str) -> tuple[str, ...]:
         module = self._model.get_submodule(layer)
-        named = self._model.named_modules(remove_duplicate=False)
-        return tuple(path for path, other in named if other is module and path != layer)
+        return tuple(path for path in self._paths[id(module)] if path != layer)
 
     def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
         module = call.module
