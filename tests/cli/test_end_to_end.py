@@ -86,7 +86,12 @@ def test_a_missing_file_is_one_sentence(folder: Path) -> None:
 
 def test_control_c_ends_with_130(folder: Path) -> None:
     command = [sys.executable, "-m", "bnlint", "check", "ours:slow"]
-    process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True)
+    # A run in the background (nohup, some CI) ignores the signal, and what it starts inherits that.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not (folder / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
