@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from bnlint.facts.flow import PUTS_TOGETHER, Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.tracing.arguments import argument
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import TRANSPARENT, operator_name
 from bnlint.tracing.trace import NormCall, Trace
@@ -115,8 +116,8 @@ class Surroundings:
         if node.op == "call_module":
             module: nn.Module = self._trace.attributes[str(node.target)]
             return module.training and getattr(module, "p", 1.0) > 0
-        probability = _argument(node, 1, "p", 0.5)
-        training = _argument(node, 2, "training", _argument(node, 2, "train", True))
+        probability = argument(node, 1, "p", 0.5)
+        training = argument(node, 2, "training", argument(node, 2, "train", True))
         return bool(training) and probability != 0
 
     def _is_attention(self, node: fx.Node, role: Role) -> bool:
@@ -164,9 +165,3 @@ class Surroundings:
 def _rank(node: fx.Node) -> int:
     value = node.meta.get("val")
     return value.dim() if isinstance(value, Tensor) else 0
-
-
-def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
-    if name in node.kwargs:
-        return node.kwargs[name]
-    return node.args[position] if len(node.args) > position else default

@@ -10,8 +10,9 @@ from torch import fx
 
 from bnlint.folding.plan import Channels
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.folding.steps import argument, name_of
+from bnlint.folding.steps import name_of
 from bnlint.folding.uses import Uses
+from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.roles import operator_name
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 import torch
@@ -15,6 +14,7 @@ from torch.nn.modules.pooling import _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 from bnlint.folding.plan import Channels
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.folding.sums import adds_nothing
+from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of, step_back
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import operator_name
@@ -172,13 +172,6 @@ class Steps:
 def is_batched(node: fx.Node, dimensions: int) -> bool:
     """Whether the result of a layer over so many axes has a batch axis before its channels."""
     return len(shape_of(node) or ()) == dimensions + 2
-
-
-def argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
-    """An argument of a call, by position or by name."""
-    if name in node.kwargs:
-        return node.kwargs[name]
-    return node.args[position] if len(node.args) > position else default
 
 
 def _axis_before_reduction(node: fx.Node, axis: int, rank: int) -> int | None:

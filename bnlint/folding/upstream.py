@@ -14,9 +14,10 @@ from bnlint.folding.carriers import carrier_of
 from bnlint.folding.parts import before_part
 from bnlint.folding.plan import Change, Channels, Side
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.folding.steps import Steps, argument, is_batched, name_of
+from bnlint.folding.steps import Steps, is_batched, name_of
 from bnlint.folding.sums import is_sum
 from bnlint.folding.uses import Uses
+from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.norms import norm_kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -138,6 +138,19 @@ def _as(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
         Tensor, lambda t: t.clone().to(dtype) if t.is_floating_point() else t.clone(), inputs
     )
     return changed
+
+
+class Model(nn.Module):
+    """Layers by name, and a function of them and the inputs as the forward."""
+
+    def __init__(self, compute: Callable[..., Any], **layers: nn.Module) -> None:
+        super().__init__()
+        self.compute = compute
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.compute(self, *inputs)
 
 
 class Chain(nn.Module):

@@ -20,6 +20,7 @@ from tests import torchvision_ops  # noqa: F401  (before timm and torchvision)
 from tests.folding.proof import (
     ROUNDED,
     Chain,
+    Model,
     assert_folds,
     assert_kept,
     awkward,
@@ -41,19 +42,6 @@ ranks = pytest.mark.parametrize("rank", [1, 2, 3])
 biases = pytest.mark.parametrize("bias", [False, True], ids=["no_bias", "bias"])
 affines = pytest.mark.parametrize("affine", [False, True], ids=["no_affine", "affine"])
 groupings = pytest.mark.parametrize("groups", [1, 2, 8])
-
-
-class Model(nn.Module):
-    """Layers by name, and a function of them and the inputs as the forward."""
-
-    def __init__(self, compute: Callable[..., Any], **layers: nn.Module) -> None:
-        super().__init__()
-        self.compute = compute
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.compute(self, *inputs)
 
 
 def model(compute: Callable[..., Any], **layers: nn.Module) -> nn.Module:

@@ -15,6 +15,7 @@ import bnlint
 from bnlint.errors import NotAnalysedError, UsageError
 from tests.folding.proof import (
     Chain,
+    Model,
     assert_folds,
     assert_kept,
     awkward,
@@ -28,19 +29,6 @@ from tests.folding.proof import (
 
 SQUARE = images(2, 8, 8, 8)
 """Batch apart, every axis has the size of the channels: an axis that only agrees in size does not show in shapes."""
-
-
-class Model(nn.Module):
-    """Layers by name, and a function of them and the inputs as the forward."""
-
-    def __init__(self, compute: Callable[..., Any], **layers: nn.Module) -> None:
-        super().__init__()
-        self.compute = compute
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.compute(self, *inputs)
 
 
 def trap(compute: Callable[..., Any], **layers: nn.Module) -> nn.Module:
