@@ -21,8 +21,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import bnlint
 from benchmarks.resident import machine, today
-from bnlint.folding.apply import apply_plan
+from bnlint.folding.apply import cast, folded_copy
+from bnlint.folding.planner import make_plan
 from bnlint.folding.precision import beyond_precision
+from bnlint.folding.weights import changed_carriers
 from tests import torchvision_ops  # noqa: F401  (before torchvision)
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -42,12 +44,14 @@ class LayerCase:
         mean: Mean of its input.
         spread: Standard deviation of its input.
         gain: Largest scale of the BatchNorm; the scales are spread evenly between it and its thousandth.
+        balanced: Whether the weights of each output sum to 0, so that they cancel the mean of the input.
     """
 
     name: str
     mean: float
     spread: float
     gain: float
+    balanced: bool = False
 
 
 LAYERS = (
@@ -55,6 +59,7 @@ LAYERS = (
     LayerCase("input far from 0", mean=10, spread=1, gain=1.5),
     LayerCase("tiny variance, near eps", mean=0, spread=3e-3, gain=1.5),
     LayerCase("tiny variance far from 0", mean=1, spread=3e-3, gain=1.5),
+    LayerCase("the same, weights that cancel the mean", mean=1, spread=3e-3, gain=1.5, balanced=True),
     LayerCase("large gains", mean=0, spread=1, gain=100),
 )
 
@@ -92,14 +97,18 @@ def of_layer(case: LayerCase, dtype: torch.dtype, seed: int) -> Errors:
     with torch.no_grad():
         norm.weight.copy_(case.gain * torch.logspace(-3, 0, 64))
         norm.bias.normal_(0, 0.2)
-    model = nn.Sequential(nn.Conv2d(64, 64, 3, bias=False), norm)
+    conv = nn.Conv2d(64, 64, 3, bias=False)
+    if case.balanced:
+        with torch.no_grad():
+            conv.weight -= conv.weight.mean((1, 2, 3), keepdim=True)
+    model = nn.Sequential(conv, norm)
     calibrate(model, images.float())
     model = model.to(dtype)
-    planned = bnlint.plan(model, (images,))
-    folded = copy.deepcopy(model)
-    with torch.no_grad():
-        apply_plan(folded, planned)
-    beyond = "bnlint keeps it: beyond the data type" if beyond_precision(model, planned) else ""
+    planned = make_plan(model, bnlint.trace(model, (images,)))
+    weights = {path: cast(carrier) for path, carrier in changed_carriers(model, planned).items()}
+    folded = folded_copy(model, planned, weights)
+    errors = {path: (dtype, new.error) for path, new in weights.items()}
+    beyond = "bnlint keeps it: beyond the data type" if beyond_precision(planned, errors) else ""
     return _errors(case.name, model, fuse(model), folded, images, beyond, channel_error)
 
 

@@ -133,6 +133,7 @@ def measure(
     for label, module in plain.items():
         if module is not None:
             variants[label] = _call(setting.place(module, device), images)
+    torch.compiler.reset()  # once: it also throws away what was compiled for the other variant
     for label in ("eager", "eager folded") if compiled else ():
         module = plain[label]
         if module is None:
@@ -140,7 +141,6 @@ def measure(
         if time.monotonic() > deadline:
             notes.append(f"{_COMPILED[label]}: no time left")
             continue
-        torch.compiler.reset()
         try:
             variants[_COMPILED[label]] = _compiled(setting.place(module, device), images)
         except Exception as error:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,22 +14,7 @@ from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import complain, stdout_is_for_the_report, write
 from bnlint.errors import NotAnalysedError, UsageError
 
-if TYPE_CHECKING:
-    from bnlint.cli.model_to_fold import ModelToFold
-    from bnlint.folding.record import FoldRecord
-
 STAGES = ("reading", "folding", "writing")
-
-
-@dataclass(frozen=True)
-class _How:
-    """What the options say about the fold itself."""
-
-    inputs: tuple[str, ...]
-    verify_inputs: tuple[str, ...]
-    force: bool
-    as_graph: bool
-    timeout: float | None
 
 
 @click.command(short_help="Fold BatchNorm into the layers around it, and prove it.")
@@ -53,7 +37,7 @@ class _How:
     "--verify-inputs",
     multiple=True,
     metavar="FILE",
-    help="Inputs with values for the proof, beside random ones: a .pt or .npz file; once for each run.",
+    help="Inputs with values for the proof, beside random ones: .pt, .npz, .npy or .safetensors; once for each run.",
 )
 @click.option(
     "--format",
@@ -69,7 +53,9 @@ def fold(
     *,
     target: str,
     weights: str | None,
+    key: str,
     kwargs: Mapping[str, Any] | None,
+    allow: tuple[str, ...],
     trust: bool,
     evaluate: bool,
     output: Path | None,
@@ -81,29 +67,37 @@ def fold(
     everything: bool,
     **how: Any,
 ) -> int:
-    r"""Fold each BatchNorm of TARGET into the layers around it.
+    """Fold each BatchNorm of TARGET into the layers around it.
 
-    TARGET is a whole saved model (with --trust), or the import string package.module:name of a model, a model class,
-    or a function that makes one. The output has the form of the input, or the one that its suffix asks for:
-    .safetensors, .pt. A record with hashes and errors is written beside it, as FILE.bnlint.json. Nothing is written
-    unless the outputs are proved to be the same.
+    TARGET is a whole saved model, an exported program (.pt2) with --trust, or the import string package.module:name
+    of a model, a model class, or a function that makes one. A saved model of classes outside torch.nn takes --allow
+    with their package, or --trust. The output has the form of the input,
+    or the one that its suffix asks for: .safetensors, .pt, .pt2. A record with hashes and errors is written beside it,
+    as FILE.bnlint.json. Nothing is written unless the outputs are proved to be the same.
 
     \b
-      bnlint fold model.pt --trust -o folded.pt
+      bnlint fold model.pt --allow torchvision -o folded.pt
       bnlint fold torchvision.models:resnet18 --weights r18.pth -o folded.safetensors
-    """
+    """  # noqa: D301 - click needs the character itself
+    if key and in_place:
+        cause = f"`--in-place` would replace the whole file by the model under `{key}` alone."
+        raise UsageError(cause, "Give `-o FILE` instead.")
     if not dry_run:
         output = _output(target, weights, output, in_place=in_place, overwrite=overwrite)
     with progress_bar(STAGES) as progress, stdout_is_for_the_report():
         progress("reading")
+        from bnlint.cli.fold_model import How, fold_model, plan_model
         from bnlint.cli.model_to_fold import open_model
 
-        opened = open_model(target, weights=weights, kwargs=kwargs, trust=trust, evaluate=evaluate)
-        options = _How(as_graph=as_ == "graph", **how)
+        opened = open_model(
+            target, weights=weights, kwargs=kwargs, allow=allow, trust=trust, evaluate=evaluate, key=key
+        )
+        options = How(as_graph=as_ == "graph", **how)
         if dry_run or output is None:
-            record = _plan(opened, options, progress)
+            progress("folding")
+            record = plan_model(opened, options)
         else:
-            record = _fold(opened, options, output, progress)
+            record = fold_model(opened, options, output, progress)
     from bnlint.reporters import fold_table
     from bnlint.reporters.style import Style
 
@@ -130,8 +124,8 @@ def _output(target: str, weights: str | None, output: Path | None, *, in_place: 
         raise UsageError(f"The output `{output}` is a folder.", "Name a file in it.")
     if not output.parent.is_dir():
         raise UsageError(f"There is no folder `{output.parent}` for the output.")
-    if output.suffix.lower() in (".pt2", ".onnx"):
-        raise UsageError(f"bnlint cannot write {output.suffix} files.", "Give an output of .pt or .safetensors.")
+    if output.suffix.lower() == ".onnx":
+        raise UsageError("bnlint cannot write .onnx files.", "Give an output of .pt, .safetensors or .pt2.")
     if output.exists():
         _require_consent(output, sources, in_place=in_place, overwrite=overwrite)
     elif in_place:
@@ -151,53 +145,3 @@ def _require_consent(output: Path, sources: list[Path], *, in_place: bool, overw
         raise UsageError(f"The output `{output}` is not a regular file.")
     if not in_place and not overwrite:
         raise UsageError(f"The output `{output}` exists.", "Give another, or `--overwrite` to replace it.")
-
-
-def _plan(opened: ModelToFold, how: _How, progress: Callable[[str], None]) -> FoldRecord:
-    from bnlint.folding.fold import require_eval_mode, trace_to_fold
-    from bnlint.folding.graph_form import graph_form
-    from bnlint.folding.planner import make_plan
-    from bnlint.folding.record import record_plan
-    from bnlint.tracing.road import DEFAULT_TIMEOUT
-
-    progress("folding")
-    inputs = how.inputs or how.verify_inputs[:1] or None
-    timeout = how.timeout or DEFAULT_TIMEOUT
-    trace, example = trace_to_fold(opened.module, inputs, timeout)
-    planned = make_plan(opened.module, trace)
-    require_eval_mode(planned)
-    if how.as_graph:
-        graph = graph_form(trace)
-        planned = make_plan(graph, trace_to_fold(graph, example, timeout)[0])
-    return record_plan(planned, target=opened.target, model=type(opened.module).__name__, notes=opened.notes)
-
-
-def _fold(opened: ModelToFold, how: _How, output: Path, progress: Callable[[str], None]) -> FoldRecord:
-    """Fold, prove, and write if the proof holds."""
-    import msgspec
-
-    from bnlint.folding import fold as folding
-    from bnlint.folding.record import record_fold
-    from bnlint.folding.write import Form, form_for, hash_file, write_folded
-    from bnlint.tracing.road import DEFAULT_TIMEOUT
-
-    form = form_for(output, "module" if how.as_graph else opened.form)
-    if how.as_graph and form is not Form.MODULE:
-        raise UsageError("A graph is written as a whole model.", "Give an output that ends in .pt.")
-    progress("folding")
-    result = folding.fold(
-        opened.module,
-        how.inputs or None,
-        force=how.force,
-        as_graph=how.as_graph,
-        verify_inputs=how.verify_inputs,
-        timeout=how.timeout or DEFAULT_TIMEOUT,
-    )
-    model = type(opened.module).__name__
-    record = record_fold(result, target=opened.target, model=model, notes=opened.notes)
-    if opened.file is not None:
-        record = msgspec.structs.replace(record, original=hash_file(opened.file))
-    if not result.verified:
-        return record
-    progress("writing")
-    return write_folded(result.model, output, form, record)

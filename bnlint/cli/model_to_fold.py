@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bnlint.errors import UsageError
+from bnlint.errors import NotAnalysedError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
 
 @dataclass(frozen=True)
@@ -19,39 +20,60 @@ class ModelToFold:
 
     Attributes:
         target: What the user named.
-        module: The model.
+        model: The model: a module, or a program.
         form: Form of the file that the weights come from, as in `Artifact`; `module` where there is none.
         file: That file; `None` for an import string without weights.
         notes: Remarks on how it was read.
     """
 
     target: str
-    module: nn.Module
+    model: nn.Module | ExportedProgram
     form: str
     file: Path | None
     notes: tuple[str, ...]
 
 
 def open_model(
-    target: str, *, weights: str | None, kwargs: Mapping[str, Any] | None, trust: bool, evaluate: bool
+    target: str,
+    *,
+    weights: str | None,
+    kwargs: Mapping[str, Any] | None,
+    trust: bool,
+    evaluate: bool,
+    key: str = "",
+    allow: Iterable[str] = (),
 ) -> ModelToFold:
     """Read a model, and put it in eval mode where bnlint may.
 
     Args:
-        target: A file with a whole model, or an import string.
+        target: A file with a whole model or an exported program, or an import string.
         weights: A file of weights for the model.
         kwargs: Arguments of the factory.
         trust: Whether code that a file carries may run.
         evaluate: Put the model in eval mode whatever it was saved in. A model that bnlint itself assembled from a
             factory and weights has no mode that its owner chose, and is put in eval mode anyway.
+        key: Which of several models or sets of weights in the file, such as `ema`; the usual one by default.
+        allow: Packages whose classes a whole model in a file may be made of, beside those of `torch.nn`.
 
     Raises:
         UsageError: If the target holds weights alone, or names nothing.
         NotAnalysedError: If it cannot be read.
     """
+    from bnlint.artifacts.program_file import is_program, load_program
     from bnlint.artifacts.read import read
 
-    artifact = read(target, weights=weights, kwargs=kwargs, trust=trust)
+    if is_program(Path(target)):
+        if weights is not None or kwargs or key:
+            options = "`--weights`, `--key` and `--kwargs`"
+            raise UsageError(f"`{target}` is a program with weights: {options} are for a model.")
+        program = load_program(Path(target), target, trust=trust)
+        return ModelToFold(target, program, "exported_program", Path(target), ())
+    artifact = read(target, weights=weights, kwargs=kwargs, trust=trust, key=key, allow=allow)
+    if artifact.saved is not None and artifact.saved.modules and artifact.module is None:
+        cause = f"`{target}` is a whole model, and folding has to run it. {artifact.not_live}"
+        raise NotAnalysedError(cause, "Or give `--trust`, if the file is from someone you trust: its code then runs.")
+    if artifact.onnx is not None:
+        raise UsageError(f"`{target}` is an ONNX file, and bnlint folds models of torch.", "Fold before the export.")
     if artifact.module is None:
         name = Path(target).name
         raise UsageError(
@@ -66,7 +88,7 @@ def open_model(
     source = weights if weights is not None else target
     return ModelToFold(
         target=target,
-        module=artifact.module,
+        model=artifact.module,
         form=artifact.weights_form or artifact.form,
         file=Path(source) if Path(source).is_file() else None,
         notes=notes,

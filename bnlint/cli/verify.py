@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnlint.cli.options import debug_option, input_option, kwargs_option, timeout_option, trust_option
+from bnlint.cli.options import (
+    allow_option,
+    debug_option,
+    input_option,
+    key_option,
+    kwargs_option,
+    timeout_option,
+    trust_option,
+)
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import stdout_is_for_the_report, write
 from bnlint.errors import NotAnalysedError
@@ -23,11 +31,13 @@ STAGES = ("reading", "folding")
 @click.argument("folded", type=click.Path(path_type=Path))
 @click.option("--against", required=True, metavar="FILE", help="The original: its weights, or the whole model.")
 @click.option("--model", metavar="IMPORT", help="The model that the weights belong to, as package.module:name.")
+@key_option
 @kwargs_option
 @input_option
 @click.option(
-    "--verify-inputs", multiple=True, metavar="FILE", help="Inputs with values, beside random ones: .pt or .npz."
+    "--verify-inputs", multiple=True, metavar="FILE", help="Inputs with values, beside random ones: .pt, .npz, .npy …"
 )
+@allow_option
 @trust_option
 @timeout_option
 @debug_option
@@ -36,25 +46,28 @@ def verify(
     folded: Path,
     against: str,
     model: str | None,
+    key: str,
     kwargs: Mapping[str, Any] | None,
     inputs: tuple[str, ...],
     verify_inputs: tuple[str, ...],
+    allow: tuple[str, ...],
     trust: bool,
     timeout: float | None,
 ) -> int:
-    r"""Check that FOLDED is what folding its original gives.
+    """Check that FOLDED is what folding its original gives.
 
     The hashes in the record beside it are compared with both files, the original is folded again, and weights and
     outputs are compared. The exit code is 0 if all agree, 1 if something differs, 3 if that cannot be decided.
 
     \b
       bnlint verify folded.safetensors --against r18.pth --model torchvision.models:resnet18
-      bnlint verify folded.pt --against model.pt --trust
-    """
+      bnlint verify folded.pt --against model.pt --allow torchvision
+    """  # noqa: D301 - click needs the character itself
     if not folded.is_file():
         raise NotAnalysedError(f"There is no file `{folded}`.")
     with progress_bar(STAGES) as progress, stdout_is_for_the_report():
         progress("reading")
+        from bnlint.artifacts.program_file import is_program, load_program
         from bnlint.artifacts.read import read
         from bnlint.cli.model_to_fold import open_model
         from bnlint.folding.record import read_record
@@ -63,13 +76,19 @@ def verify(
 
         record = read_record(folded)
         weights = against if model is not None else None
-        opened = open_model(model or against, weights=weights, kwargs=kwargs, trust=trust, evaluate=True)
-        artifact = read(str(folded), trust=trust)
+        opened = open_model(
+            model or against, weights=weights, kwargs=kwargs, allow=allow, trust=trust, evaluate=True, key=key
+        )
+        if is_program(folded):
+            given: Any = load_program(folded, str(folded), trust=trust)
+        else:
+            artifact = read(str(folded), allow=allow, trust=trust)
+            given = artifact.weights() if artifact.module is None else artifact.module
         by_hash = [] if record is None else list(_changed(record, folded, Path(against)))
         progress("folding")
         found = compare(
-            opened.module,
-            artifact.tensors if artifact.module is None else artifact.module,
+            opened.model,
+            given,
             inputs or None,
             verify_inputs=verify_inputs,
             timeout=timeout or DEFAULT_TIMEOUT,
@@ -78,11 +97,24 @@ def verify(
     for sentence in differences:
         write(f"{sentence}\n")
     if differences:
+        if record is not None:
+            write(_other_versions(record))
         write(f"`{folded.name}` is not what folding `{Path(against).name}` gives\n")
         return 1
     far = f"the outputs differ by {found.error:.1e} of their size (tolerance {found.tolerance:.0e})"
     write(f"verified: {far}, {'no record beside it' if record is None else 'both hashes are those of the record'}\n")
     return 0
+
+
+def _other_versions(record: FoldRecord) -> str:
+    """A sentence where the file was folded by other versions, which may fold more or less; else nothing."""
+    from bnlint.folding.record import versions
+
+    here = versions()
+    if dict(record.versions) == here:
+        return ""
+    then, now = (", ".join(f"{name} {version}" for name, version in item.items()) for item in (record.versions, here))
+    return f"It was folded with {then}; here are {now}, which may fold other layers.\n"
 
 
 def _changed(record: FoldRecord, folded: Path, original: Path) -> Iterator[str]:

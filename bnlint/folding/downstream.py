@@ -8,11 +8,14 @@ import numpy
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from bnlint.folding.carriers import carrier_of
+from bnlint.folding.carriers import carrier_of, geometry_of
+from bnlint.folding.concatenations import concatenated, concatenation_axis
+from bnlint.folding.parts import after_part, is_split, part_of
 from bnlint.folding.plan import Change, Channels, Side
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.folding.steps import Steps, is_batched, name_of
 from bnlint.folding.uses import Uses
+from bnlint.folding.wanted import Wanted
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.trace import Trace
@@ -33,7 +36,7 @@ class Downstream:
         self._uses = uses
         self._steps = Steps(trace, gone, positive)
 
-    def absorb(self, node: fx.Node, axis: int, channels: Channels) -> tuple[list[Change], list[str]]:
+    def absorb(self, node: fx.Node, axis: int, channels: Channels) -> tuple[list[Wanted], list[str]]:
         """Have every reader of a value take the affine of its channels.
 
         Args:
@@ -42,34 +45,47 @@ class Downstream:
             channels: The channel of the BatchNorm at each place along that axis.
 
         Returns:
-            The changes, and the names of the operators on the way.
+            What is wanted of the carriers, and the names of the operators on the way.
 
         Raises:
             CannotFoldError: With the reason.
         """
+        through: list[str] = []
+        return self._absorb(node, axis, channels, through), through
+
+    def _absorb(self, node: fx.Node, axis: int, channels: Channels, through: list[str]) -> list[Wanted]:
         users = self._uses.value_users(node)
         if not users:
             raise CannotFoldError("nothing uses its output")
-        changes: list[Change] = []
-        through: list[str] = []
-        for user in users:
-            changes += self._take(user, node, axis, channels, through)
-        return changes, through
+        wanted = [one for user in users for one in self._take(user, node, axis, channels, through)]
+        if node.meta.get("written_by"):
+            raise CannotFoldError("its output is changed in place")  # without it, that would reach its input
+        return wanted
 
-    def _take(self, user: fx.Node, node: fx.Node, axis: int, channels: Channels, through: list[str]) -> list[Change]:
+    def _take(self, user: fx.Node, node: fx.Node, axis: int, channels: Channels, through: list[str]) -> list[Wanted]:
         role: Role = user.meta.get("role", Role.UNKNOWN)
+        if role is Role.CONCATENATION:
+            through.append(name_of(user))
+            return self._absorb(user, axis, _within_concatenation(user, node, axis, channels), through)
         if not user.args or user.args[0] is not node:
             raise CannotFoldError(f"it feeds {{}} ({role})", name_of(user))
         if role is Role.LINEAR:
-            return [self._linear(user, node, axis, channels)]
+            return [Wanted(user, self._linear(user, node, axis, channels))]
         if role is Role.CONVOLUTION:
-            return [self._convolution(user, axis, channels)]
+            return [Wanted(user, self._convolution(user, axis, channels))]
         if self._steps.passes(user):
             through.append(name_of(user))
-            further, names = self.absorb(user, self._axis_after(user, axis, channels), channels)
-            through += names
-            return further
+            return self._absorb(user, self._axis_after(user, axis, channels), channels, through)
+        if is_split(user) or part_of(user) is not None:
+            through.append(name_of(user))
+            return self._take_parts(user, axis, channels, through)
         raise CannotFoldError(f"it feeds {{}} ({role})", name_of(user))
+
+    def _take_parts(self, user: fx.Node, axis: int, channels: Channels, through: list[str]) -> list[Wanted]:
+        wanted: list[Wanted] = []
+        for part in self._uses.value_users(user) if is_split(user) else [user]:
+            wanted += self._absorb(part, *after_part(part, axis, channels), through)
+        return wanted
 
     def _axis_after(self, user: fx.Node, axis: int, channels: Channels) -> int:
         """The axis after an operator, found by following each candidate back."""
@@ -93,7 +109,20 @@ class Downstream:
             raise CannotFoldError("it feeds {}, a transposed convolution", path)
         if not is_batched(user, len(module.kernel_size)) or axis != 1 or module.in_channels != len(channels):
             raise CannotFoldError("its channels are not the channels of {}", path)
-        pads = module.padding == "same" or (module.padding != "valid" and any(module.padding))
-        if pads and module.padding_mode == "zeros":
+        geometry = geometry_of(user, module)
+        pads = geometry.padding == "same" or (geometry.padding != "valid" and any(geometry.padding))
+        if pads and geometry.zeros:
             raise CannotFoldError("{} pads with zeros, which the shift would have to follow", path)
         return Change(path, Side.INPUT, channels)
+
+
+def _within_concatenation(concatenation: fx.Node, node: fx.Node, axis: int, channels: Channels) -> Channels:
+    """The channels along a concatenation, −1 for those of the other values."""
+    parts, shape = concatenated(concatenation), shape_of(concatenation)
+    if parts is None or shape is None or concatenation_axis(concatenation) != axis:
+        raise CannotFoldError("its channel axis cannot be followed through {}", name_of(concatenation))
+    whole = numpy.full(shape[axis], -1)
+    for part, start, size in parts:
+        if part is node:
+            whole[start : start + size] = channels
+    return whole

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -12,12 +12,13 @@ from torch import nn
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
-from bnlint.folding.apply import apply_plan
+from bnlint.folding.apply import apply_plan, folded_copy
 from bnlint.folding.graph_form import graph_form
 from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.planner import make_plan
-from bnlint.folding.precision import beyond_precision
 from bnlint.folding.prove import Proof, prove, random_inputs
+from bnlint.folding.rehearsal import rehearsed_plan
+from bnlint.folding.within_precision import Replan, cast_within_precision, within_precision
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
@@ -72,7 +73,7 @@ class FoldResult:
 
 
 def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEOUT) -> Plan:
-    """Decide what can be folded into what; no weights are read.
+    """Decide what can be folded into what; weights are read only where they are in half precision.
 
     Args:
         model: The model, in eval mode; it is not changed.
@@ -82,7 +83,24 @@ def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEO
     Returns:
         The verdict on every BatchNorm.
     """
-    return make_plan(model, trace_module(model, None if inputs is None else as_inputs(inputs), timeout))
+    trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
+    return settled_plan(model, trace, timeout)
+
+
+def settled_plan(model: nn.Module, trace: Trace, timeout: float) -> Plan:
+    """The plan of a traced model, as far as it can be told without doing it.
+
+    Args:
+        model: The model; it is not changed.
+        trace: Its trace.
+        timeout: Seconds for each run of the folded structure.
+
+    Returns:
+        The plan without the folds that the model's own code would notice, and without those that its half precision
+        cannot hold, where weights are at hand.
+    """
+    replan = partial(rehearsed_plan, model, trace, timeout)
+    return within_precision(model, replan({}), replan, half_only=True)
 
 
 def fold(
@@ -100,7 +118,8 @@ def fold(
     Args:
         model: The model, in eval mode, with weights.
         inputs: What to call it with; tensors with values are used for the proof, beside random ones.
-        inplace: Fold the model itself rather than a copy. The proof still needs float64 copies while it runs.
+        inplace: Fold the model itself rather than a copy, once the proof has held; no second copy of the weights is
+            made.
         force: Fold never-updated statistics too.
         as_graph: Give back a `torch.fx.GraphModule`, specialised to the traced shapes, rather than a module of the
             model's own class. It can also fold BatchNorms that are called as functions, and layers that are shared.
@@ -124,28 +143,48 @@ def fold(
     if as_graph:
         base = graph_form(trace)
         trace, _ = trace_to_fold(base, example, timeout)
-    planned = make_plan(base, trace)
+    replan: Replan = partial(make_plan, base, trace)
+    planned = replan({})
     _require_sound(base, planned, force)
-    planned = _within_precision(base, trace, planned)
-    folded = copy.deepcopy(base)
-    with torch.no_grad():
-        apply_plan(folded, planned)
     examples = (*_proof_inputs(example, model), *further)
-    proof = _prove(model, folded, planned, examples, base)
-    if inplace and not as_graph and proof.verified:
+    try:
+        attempt = _attempt(model, base, planned, replan, examples, inplace)
+    except NotAnalysedError:
+        attempt = None
+    if attempt is None or not attempt.proof.verified:  # does the model's own code miss what was folded?
+        replan = partial(rehearsed_plan, base, trace, timeout)
+        settled = replan({})
+        if attempt is None or len(settled.folds) < len(planned.folds):
+            attempt = _attempt(model, base, settled, replan, examples, inplace)
+    return attempt.result(examples)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A fold, and how well it went."""
+
+    model: nn.Module
+    plan: Plan
+    proof: Proof
+
+    def result(self, examples: tuple[Inputs, ...]) -> FoldResult:
+        errors = self.proof.errors
+        folds = tuple(Fold(item.layer, item.into, item.through, errors.get(item.layer)) for item in self.plan.folds)
+        return FoldResult(self.model, folds, self.plan.kept, self.proof, examples)
+
+
+def _attempt(
+    model: nn.Module, base: nn.Module, planned: Plan, replan: Replan, examples: Sequence[Inputs], inplace: bool
+) -> _Attempt:
+    if not inplace:
+        planned, weights = cast_within_precision(base, planned, replan)
+        folded = folded_copy(base, planned, weights)
+        return _Attempt(folded, planned, _prove(model, folded, planned, examples, base))
+    planned = within_precision(model, planned, replan)
+    proof = _prove(model, None, planned, examples, model)
+    if proof.verified:
         apply_plan(model, planned)
-        folded = model
-    folds = tuple(Fold(item.layer, item.into, item.through, proof.errors.get(item.layer)) for item in planned.folds)
-    return FoldResult(folded, folds, planned.kept, proof, examples)
-
-
-def _within_precision(model: nn.Module, trace: Trace, planned: Plan) -> Plan:
-    """The plan without the folds that the data type cannot hold; what builds on them is planned again."""
-    keep: dict[str, tuple[str, ...]] = {}
-    while beyond := beyond_precision(model, planned):
-        keep |= beyond
-        planned = make_plan(model, trace, keep)
-    return planned
+    return _Attempt(model, planned, proof)
 
 
 def trace_to_fold(model: nn.Module, inputs: object, timeout: float) -> tuple[Trace, Inputs]:
@@ -177,7 +216,7 @@ def require_eval_mode(planned: Plan) -> None:
 
 
 def _prove(
-    model: nn.Module, folded: nn.Module, planned: Plan, examples: Sequence[Inputs], planned_on: nn.Module
+    model: nn.Module, folded: nn.Module | None, planned: Plan, examples: Sequence[Inputs], planned_on: nn.Module
 ) -> Proof:
     devices = {tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda}
     try:

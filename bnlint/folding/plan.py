@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy
 
@@ -33,12 +34,14 @@ class Change:
         side: Which side of it.
         channels: Which of its channels take which channel of the BatchNorm.
         with_shift: Whether the shift is taken too; of the branches of an addition only one takes it.
+        negated: Beside a convolution: whether one of the two is subtracted from the other.
     """
 
     carrier: str
     side: Side
     channels: Channels
     with_shift: bool = True
+    negated: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,9 @@ class Plan:
     Attributes:
         folds: In the order in which they are done: the order of the calls.
         kept: The others, in the order of the calls.
+        keep: Those of them that were told to stay, each with the reason as a template and its names.
     """
 
     folds: tuple[PlannedFold, ...]
     kept: tuple[Kept, ...]
+    keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

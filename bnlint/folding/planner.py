@@ -9,18 +9,19 @@ import numpy
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnlint.folding.beside import absorb_beside
+from bnlint.folding.beside import Beside
 from bnlint.folding.downstream import Downstream
-from bnlint.folding.plan import Change, Channels, Kept, Plan, PlannedFold, Side
+from bnlint.folding.plan import Channels, Kept, Plan, PlannedFold, Side
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.folding.remainder import remainder
+from bnlint.folding.remainder import nodes_inside, remainder
 from bnlint.folding.upstream import Upstream
 from bnlint.folding.uses import Uses
+from bnlint.folding.wanted import Wanted, agreed
 from bnlint.tracing.kinds import How, NormKind
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.trace import NormCall, Trace
 
-Absorb = Callable[[NormCall], tuple[list[Change], list[str]]]
+Absorb = Callable[[NormCall], tuple[list[Wanted], list[str]]]
 
 
 def make_plan(model: nn.Module, trace: Trace, keep: Mapping[str, tuple[str, ...]] | None = None) -> Plan:
@@ -46,6 +47,7 @@ class _Planner:
         self._paths: dict[int, list[str]] = defaultdict(list)
         for path, module in model.named_modules(remove_duplicate=False):
             self._paths[id(module)].append(path)
+        self._inside = nodes_inside(trace)
         self._gone: set[fx.Node] = set()
         self._folds: list[PlannedFold] = []
         self._kept: list[Kept] = []
@@ -63,7 +65,7 @@ class _Planner:
             if norm_kind(module) is NormKind.BATCH and path not in by_layer:
                 reason = "it is never called" if self._trace.complete else "its call could not be traced"
                 self._kept.append(Kept(path, reason, reason))
-        return Plan(tuple(self._folds), tuple(self._kept))
+        return Plan(tuple(self._folds), tuple(self._kept), dict(self._keep))
 
     def _retry(self, kept: dict[str, CannotFoldError], by_layer: Mapping[str, list[NormCall]]) -> bool:
         """Fold what can be folded now that others are: through them, or into the convolution beside."""
@@ -89,13 +91,13 @@ class _Planner:
             self._require_fixed_affine(call, frozenset(other.node for other in calls))
         if layer in self._keep:
             raise CannotFoldError(*self._keep[layer])
-        changes: list[Change] = []
+        wanted: list[Wanted] = []
         through: list[str] = []
         for call in calls:
             further, names = absorb(call)
-            changes += further
+            wanted += further
             through += names
-        changes = self._agreed(changes)
+        changes = agreed(wanted, self._uses)
         for change in changes:
             self._uses.require_no_hook_between(layer, change.carrier)
         if any(change.side is not Side.OUTPUT for change in changes):
@@ -106,31 +108,9 @@ class _Planner:
             into=tuple(dict.fromkeys(change.carrier for change in changes)),
             through=tuple(dict.fromkeys(through)),
             changes=tuple(changes),
-            remainder=remainder(calls[0], self._trace),
+            remainder=remainder(calls[0], self._inside[layer]),
             aliases=self._aliases(layer),
         )
-
-    def _agreed(self, changes: list[Change]) -> list[Change]:
-        """One change for each carrier, if every call of the carrier wants the same."""
-        wanted: dict[str, list[Change]] = defaultdict(list)
-        for change in changes:
-            wanted[change.carrier].append(change)
-        for path, several in wanted.items():
-            calls = max(1, len(self._uses.calls(self._uses.module(path))))
-            first = several[0]
-            if calls != len(several):
-                raise CannotFoldError(
-                    "{} is called {} times and not only for this layer: only a graph tells them apart (--as graph)",
-                    path,
-                    calls,
-                )
-            if not all(_same(first, other) for other in several):
-                raise CannotFoldError(
-                    "{} is called {} times for different changes: only a graph tells them apart (--as graph)",
-                    path,
-                    calls,
-                )
-        return [several[0] for several in wanted.values()]
 
     def _aliases(self, layer: str) -> tuple[str, ...]:
         module = self._model.get_submodule(layer)
@@ -148,6 +128,8 @@ class _Planner:
         if call.uses_batch_statistics:
             how = "is in training mode: call model.eval()" if module.training else "keeps no running statistics"
             raise CannotFoldError(f"it {how}")
+        if call.node.meta.get("replaced"):
+            raise CannotFoldError("it is called with other weights than its own")
         self._uses.require_own_tensors(call.layer, module, calls)
         if isinstance(module, _BatchNorm) and module.num_features == 0:
             raise CannotFoldError("its number of features is not known yet")
@@ -166,10 +148,10 @@ class _Planner:
                     "the forward of {} normalises with other values than those of the layer", type(module).__name__
                 )
 
-    def _absorb(self, call: NormCall) -> tuple[list[Change], list[str]]:
+    def _absorb(self, call: NormCall) -> tuple[list[Wanted], list[str]]:
         """Upstream if possible, else downstream."""
         source, channels = _input_of(call)
-        positive = _has_positive_scale(call)
+        positive = self._has_positive_scale(call)
         try:
             return Upstream(self._trace, self._uses, self._gone, positive).absorb(call.node, source, 1, channels)
         except CannotFoldError as error:
@@ -179,20 +161,16 @@ class _Planner:
         except CannotFoldError as error:
             raise reason.and_also(error) from None
 
-    def _beside(self, call: NormCall) -> tuple[list[Change], list[str]]:
+    def _beside(self, call: NormCall) -> tuple[list[Wanted], list[str]]:
         source, channels = _input_of(call)
-        return [absorb_beside(call.node, source, channels, self._uses, self._trace, self._gone)], []
+        return [Beside(self._trace, self._uses, self._gone).absorb_norm(call.node, source, channels)], []
 
-
-def _same(first: Change, second: Change) -> bool:
-    alike = (first.side, first.with_shift) == (second.side, second.with_shift)
-    return alike and numpy.array_equal(first.channels, second.channels)
-
-
-def _has_positive_scale(call: NormCall) -> bool:
-    """Whether maxima stay where they are; not known for weights on the meta device."""
-    weight = getattr(call.module, "weight", None)
-    return weight is None or (not weight.is_meta and bool((weight > 0).all()))
+    def _has_positive_scale(self, call: NormCall) -> bool:
+        """Whether maxima stay where they are; not known for weights on the meta device."""
+        if any(call.layer in fold.into for fold in self._folds):
+            return False  # its scale is no longer that of its weight
+        weight = getattr(call.module, "weight", None)
+        return weight is None or (not weight.is_meta and bool((weight > 0).all()))
 
 
 def _input_of(call: NormCall) -> tuple[fx.Node, Channels]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from bnlint.folding.apply import apply_plan
 from bnlint.folding.plan import Plan, Side
+from bnlint.folding.variants import Variant, as_folded, as_it_is, dtype_of, in_double
+from bnlint.folding.weights import changed_carriers
 from bnlint.tracing.inputs import Inputs
 
 ALGEBRA_TOLERANCE = 1e-8
@@ -59,13 +59,18 @@ class Proof:
 
 
 def prove(
-    original: nn.Module, folded: nn.Module, plan: Plan, inputs: Sequence[Inputs], planned_on: nn.Module | None = None
+    original: nn.Module,
+    folded: nn.Module | None,
+    plan: Plan,
+    inputs: Sequence[Inputs],
+    planned_on: nn.Module | None = None,
 ) -> Proof:
-    """Compare a folded model with the original.
+    """Compare a folded model with the original; no weights are changed or copied.
 
     Args:
-        original: The original; a float64 copy of it is run.
-        folded: The folded model in its own data type; it is run on copies of the inputs.
+        original: The original; it is run in float64, its weights cast one call at a time.
+        folded: The folded model in its own data type; it is run on copies of the inputs. Without one, the original is
+            run with the weights that `apply_plan` would give it.
         plan: What was folded.
         inputs: Inputs with values.
         planned_on: The model that the plan is of, where that is not the original but its graph.
@@ -73,22 +78,22 @@ def prove(
     Returns:
         The errors and the verdict. Values that are not finite make the verdict negative.
     """
-    reference = copy.deepcopy(original).double()
-    exact = copy.deepcopy(original if planned_on is None else planned_on).double()
-    apply_plan(exact, plan)
+    base = original if planned_on is None else planned_on
+    carriers = changed_carriers(base, plan)
     own = {path for path, _ in original.named_modules()}
     layers = [layer for layer in _comparable(plan) if layer in own]
     errors = dict.fromkeys(layers, 0.0)
     algebra = in_type = of_original = 0.0
-    dtype = _dtype(original)
     for example in inputs:
-        expected, inner = _run(reference, example, torch.float64, layers)
-        outcome, inner_exact = _run(exact, example, torch.float64, layers)
+        expected, inner = _run(in_double(original), example, layers)
+        outcome, inner_exact = _run(as_folded(base, plan, carriers, exactly=True), example, layers)
         algebra = max(algebra, _relative(expected, outcome))
         for layer in layers:
             errors[layer] = max(errors[layer], _relative(inner.get(layer, []), inner_exact.get(layer, [])))
-        in_type = max(in_type, _relative(expected, _run(folded, example, dtype, ())[0]))
-        of_original = max(of_original, _relative(expected, _run(original, example, dtype, ())[0]))
+        result = as_folded(base, plan, carriers, exactly=False) if folded is None else as_it_is(folded)
+        in_type = max(in_type, _relative(expected, _run(result, example)[0]))
+        of_original = max(of_original, _relative(expected, _run(as_it_is(original), example)[0]))
+    dtype = dtype_of(original)
     tolerance = max(TOLERANCES.get(dtype, 1e-3), _ROOM * of_original)
     within = algebra <= ALGEBRA_TOLERANCE and in_type <= tolerance
     verified = within and all(error <= ALGEBRA_TOLERANCE for error in errors.values())
@@ -114,18 +119,14 @@ def output_error(original: nn.Module, other: nn.Module, inputs: Sequence[Inputs]
     """Largest relative error of the outputs of a model in its own data type, against another in float64.
 
     Args:
-        original: A float64 copy of it is run.
+        original: It is run in float64.
         other: The model to compare.
         inputs: Inputs with values.
 
     Returns:
         The error; infinite where outputs are missing or not finite.
     """
-    reference = copy.deepcopy(original).double()
-    dtype = _dtype(original)
-    return max(
-        _relative(_run(reference, item, torch.float64, ())[0], _run(other, item, dtype, ())[0]) for item in inputs
-    )
+    return max(_relative(_run(in_double(original), item)[0], _run(as_it_is(other), item)[0]) for item in inputs)
 
 
 def random_inputs(example: Inputs, model: nn.Module, seed: int = 0) -> Inputs:
@@ -150,39 +151,51 @@ def random_inputs(example: Inputs, model: nn.Module, seed: int = 0) -> Inputs:
     return Inputs(args, kwargs)
 
 
-def _run(
-    model: nn.Module, inputs: Inputs, dtype: torch.dtype, layers: Iterable[str]
-) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+def _run(variant: Variant, inputs: Inputs, layers: Sequence[str] = ()) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
     """Outputs of a model, and samples of the outputs of some of its layers, in float64."""
-    seen: dict[str, list[Tensor]] = {}
+    samples = _Samples(layers)
     args, kwargs = tree_map_only(
         Tensor,
-        lambda t: t.clone().to(dtype) if t.is_floating_point() else t.clone(),
+        lambda t: t.clone().to(variant.dtype) if t.is_floating_point() else t.clone(),
         (inputs.args, dict(inputs.kwargs)),
     )
-    own = _with_state_of_its_own(model)
-    with torch.no_grad(), _listening(own, layers, seen):
-        result = own(*args, **kwargs)
-    return [leaf.double() for leaf in _tensors(result)], seen
+    with torch.no_grad(), _listening(variant.module, layers, samples), variant.running():
+        result = variant.module(*args, **kwargs)
+    return [leaf.double() for leaf in _tensors(result)], samples.of
 
 
-def _with_state_of_its_own(model: nn.Module) -> nn.Module:
-    """A copy that shares the weights: what a forward writes into the model, such as a cache, stays out of the file."""
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+class _Samples:
+    """Samples of the outputs of layers, in one piece of memory.
+
+    Kept one by one between the weights that come and go, they would leave holes that no further weight fits in.
+
+    Attributes:
+        of: The samples of each layer, call by call, in float64.
+    """
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        self.of: dict[str, list[Tensor]] = {}
+        self._store = torch.empty(len(layers) * _SAMPLES, dtype=torch.float64)
+        self._used = 0
+
+    def keep(self, layer: str, output: Any) -> None:
+        """Keep a sample of an output of a layer."""
+        for tensor in _tensors(output):
+            values = tensor.detach().flatten()
+            values = values[:: max(1, -(-values.numel() // _SAMPLES))]
+            end = self._used + values.numel()
+            if end > self._store.numel():  # a layer that is called several times
+                self._store, self._used, end = torch.empty_like(self._store), 0, values.numel()
+            self.of.setdefault(layer, []).append(self._store[self._used : end].copy_(values))
+            self._used = end
 
 
 @contextmanager
-def _listening(model: nn.Module, layers: Iterable[str], seen: dict[str, list[Tensor]]) -> Iterator[None]:
-    handles = []
-    for layer in layers:
-
-        def keep(_: nn.Module, __: Any, output: Any, layer: str = layer) -> None:
-            for tensor in _tensors(output):
-                values = tensor.detach().flatten()
-                step = max(1, values.numel() // _SAMPLES)
-                seen.setdefault(layer, []).append(values[::step].double())
-
-        handles.append(model.get_submodule(layer).register_forward_hook(keep))
+def _listening(model: nn.Module, layers: Iterable[str], samples: _Samples) -> Iterator[None]:
+    handles = [
+        model.get_submodule(layer).register_forward_hook(lambda _, __, output, layer=layer: samples.keep(layer, output))
+        for layer in layers
+    ]
     try:
         yield
     finally:
@@ -211,8 +224,3 @@ def _relative(expected: Sequence[Tensor], outcome: Sequence[Tensor]) -> float:
             difference, scale = (got - want).abs().max().item(), want.abs().max().item()
             worst = max(worst, difference / scale if scale else difference)
     return worst
-
-
-def _dtype(model: nn.Module) -> torch.dtype:
-    tensors = (*model.parameters(), *model.buffers())
-    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)

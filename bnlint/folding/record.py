@@ -95,7 +95,7 @@ class FoldRecord(msgspec.Struct, frozen=True, kw_only=True):
         model: Class name of the model.
         original: The file with the original weights; null where there is none.
         folded: The file with the folded weights; null where none was written.
-        form: `module`, `state_dict` or `safetensors` for a file that was written, else empty.
+        form: `module`, `state_dict`, `safetensors` or `exported_program` for a file that was written, else empty.
         folds: What was folded, in the order in which it was done.
         kept: What stays.
         proof: The proof; null for a plan alone.
@@ -122,7 +122,7 @@ class FoldRecord(msgspec.Struct, frozen=True, kw_only=True):
 def record_plan(planned: Plan, *, target: str, model: str, notes: Sequence[str] = ()) -> FoldRecord:
     """The record of a plan that was not carried out."""
     return FoldRecord(
-        versions=_versions(),
+        versions=versions(),
         target=Path(target).name,
         model=model,
         folds=tuple(FoldedLayer(fold.layer, fold.into, fold.through) for fold in planned.folds),
@@ -142,7 +142,7 @@ def record_fold(result: FoldResult, *, target: str, model: str, notes: Sequence[
     """
     words = tuple(dict.fromkeys(map(str, result.inputs)))
     return FoldRecord(
-        versions=_versions(),
+        versions=versions(),
         target=Path(target).name,
         model=model,
         folds=tuple(FoldedLayer(fold.layer, fold.into, fold.through, rounded(fold.error)) for fold in result.folds),
@@ -195,7 +195,8 @@ def _proof(proof: Proof, inputs: tuple[str, ...]) -> ProofRecord:
     )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions that a fold depends on."""
     from torch import __version__ as torch_version
 
     from bnlint import __version__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import fx, nn
@@ -30,12 +31,28 @@ class Remainder:
         return nn.Sequential(children).train(layer.training)
 
 
-def remainder(call: NormCall, trace: Trace) -> Remainder:
+def nodes_inside(trace: Trace) -> Mapping[str, Sequence[fx.Node]]:
+    """The nodes of each normalisation layer's own forward and of its children, in call order, in one pass.
+
+    Args:
+        trace: The graph.
+    """
+    inside: dict[str, list[fx.Node]] = {call.layer: [] for call in trace.norm_calls}
+    for node in trace.graph.nodes:
+        path = _owner(node)
+        while path:
+            if path in inside:
+                inside[path].append(node)
+            path = path.rpartition(".")[0]
+    return inside
+
+
+def remainder(call: NormCall, inside: Sequence[fx.Node]) -> Remainder:
     """What a layer does besides normalising.
 
     Args:
         call: One call of the layer.
-        trace: The graph.
+        inside: What `nodes_inside` says of the layer.
 
     Raises:
         CannotFoldError: If it does more than to call its children one after the other on the normalised values.
@@ -48,14 +65,19 @@ def remainder(call: NormCall, trace: Trace) -> Remainder:
     if call.node.op == "call_module" or has_torch_forward(call.module):
         return Remainder()
     names: dict[str, None] = {}
-    for node in trace.graph.nodes:
-        owner = node.meta.get("module") if node.op != "call_module" else node.meta.get("layer")
-        if owner == call.layer and node.meta.get("layer") != call.layer:
-            raise CannotFoldError("{} does more in its forward than normalise", type(call.module).__name__)
-        if owner is not None and owner.startswith(f"{call.layer}."):
+    for node in inside:
+        owner = _owner(node)
+        if owner != call.layer:
             names[owner.removeprefix(f"{call.layer}.").partition(".")[0]] = None
+        elif node.meta.get("layer") != call.layer:
+            raise CannotFoldError("{} does more in its forward than normalise", type(call.module).__name__)
     _require_chain(call.node, call.layer, len(names))
     return Remainder(tuple(names))
+
+
+def _owner(node: fx.Node) -> str:
+    """The path of the module that is called, or whose forward calls a function; empty for the model."""
+    return node.meta.get("layer" if node.op == "call_module" else "module") or ""
 
 
 def _require_chain(node: fx.Node, layer: str, length: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.padding import _CircularPadNd, _ReflectionPadNd, _ReplicationPadNd
 from torch.nn.modules.pooling import _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from bnlint.folding.plan import Channels
@@ -16,10 +17,12 @@ from bnlint.folding.reasons import CannotFoldError
 from bnlint.folding.sums import adds_nothing
 from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of, step_back
+from bnlint.tracing.dropout import dropout_of
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
 
+_PADS_WITH_OWN_VALUES = (_CircularPadNd, _ReflectionPadNd, _ReplicationPadNd)
 _ADAPTIVE_AVERAGES = frozenset({"adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"})
 _AVERAGES = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d"})
 _MAXIMA = frozenset({"max_pool1d", "max_pool2d", "max_pool3d"})
@@ -65,7 +68,8 @@ class Steps:
     def passes(self, node: fx.Node) -> bool:
         """Whether an operator is one of these."""
         role = self._role(node)
-        return role is Role.MOVE or self._is_linear_operator(node) or self._is_maximum(node)
+        linear = self._is_linear_operator(node) or self._padded_axes(node) is not None
+        return role is Role.MOVE or linear or self._is_maximum(node)
 
     def back(self, node: fx.Node, axis: int, channels: Channels) -> Place:
         """The place before an operator.
@@ -78,13 +82,15 @@ class Steps:
         Raises:
             CannotFoldError: With the reason.
         """
-        self._require_no_hook(node)
+        if has_hook(node, self._trace):
+            raise CannotFoldError("{} has a forward hook", name_of(node))
         source = node.args[0] if node.args else None
         shape = shape_of(node)
         before = shape_of(source) if isinstance(source, fx.Node) else None
         if not isinstance(source, fx.Node) or shape is None or before is None:
             raise CannotFoldError("the shapes at {} are not known", name_of(node))
-        self._require_no_lossy_cast(source, node)
+        if is_lossy(source, node):
+            raise CannotFoldError("{} casts it to {}", name_of(node), node.meta["val"].dtype)
         name = node.meta.get("operator") or operator_name(node.target)
         if name in ("pixel_shuffle", "PixelShuffle"):
             return _before_pixel_shuffle(source, axis, channels, before)
@@ -102,9 +108,21 @@ class Steps:
             return step_back(node, Role.DROPOUT if unchanged else role, axis, shape, before)
         if operator_name(node.target) in ("mean", "amax") and node.op != "call_module":
             return _axis_before_reduction(node, axis, len(before))
+        padded = self._padded_axes(node)
+        if padded is not None:
+            return axis if axis < len(before) - padded else None
         dimensions = self._pooled_dimensions(node)
         batched = dimensions is None or is_batched(node, dimensions)
         return axis if axis == 1 and batched and len(shape) == len(before) else None
+
+    def _padded_axes(self, node: fx.Node) -> int | None:
+        """How many of the last axes are padded with values of the map itself; `None` for other operators."""
+        if node.op == "call_module":
+            module = self._module(node)
+            return len(module.padding) // 2 if isinstance(module, _PADS_WITH_OWN_VALUES) else None
+        own = argument(node, 2, "mode", "constant") in ("reflect", "replicate", "circular")
+        widths = argument(node, 1, "pad", ())
+        return len(widths) // 2 if own and operator_name(node.target) == "pad" else None
 
     def _pooled_dimensions(self, node: fx.Node) -> int | None:
         """How many axes a pooling works on; `None` for other operators."""
@@ -116,14 +134,10 @@ class Steps:
 
     def _role(self, node: fx.Node) -> Role:
         role: Role = node.meta.get("role", Role.UNKNOWN)
-        if node in self._gone or adds_nothing(node) or (role is Role.DROPOUT and not self._drops(node)):
+        if node in self._gone or adds_nothing(node):
             return Role.MOVE
-        return role
-
-    def _drops(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            return self._module(node).training
-        return bool(argument(node, 2, "training", True))
+        dropout = dropout_of(node, self._trace.attributes) if role is Role.DROPOUT else None
+        return Role.MOVE if dropout is not None and not dropout.active else role
 
     def _module(self, node: fx.Node) -> nn.Module:
         module: nn.Module = self._trace.attributes[str(node.target)]
@@ -157,16 +171,19 @@ class Steps:
             return not argument(node, 2, "return_indices", False)
         return name == "amax" or (name in _MAXIMA and not argument(node, 6, "return_indices", False))
 
-    def _require_no_lossy_cast(self, source: fx.Node, node: fx.Node) -> None:
-        before, after = source.meta.get("val"), node.meta.get("val")
-        if not isinstance(before, Tensor) or not isinstance(after, Tensor) or before.dtype == after.dtype:
-            return
-        if torch.promote_types(before.dtype, after.dtype) != after.dtype:
-            raise CannotFoldError("{} casts it to {}", name_of(node), after.dtype)
 
-    def _require_no_hook(self, node: fx.Node) -> None:
-        if node.op == "call_module" and (self._module(node)._forward_hooks or self._module(node)._forward_pre_hooks):
-            raise CannotFoldError("{} has a forward hook", name_of(node))
+def has_hook(node: fx.Node, trace: Trace) -> bool:
+    """Whether a forward hook sees the values of a call of a layer."""
+    module = trace.attributes[str(node.target)] if node.op == "call_module" else None
+    return module is not None and bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def is_lossy(source: fx.Node, node: fx.Node) -> bool:
+    """Whether an operator casts its input to a data type that holds less."""
+    before, after = source.meta.get("val"), node.meta.get("val")
+    if not isinstance(before, Tensor) or not isinstance(after, Tensor) or before.dtype == after.dtype:
+        return False
+    return torch.promote_types(before.dtype, after.dtype) != after.dtype
 
 
 def is_batched(node: fx.Node, dimensions: int) -> bool:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from bnlint.folding.beside import Beside
 from bnlint.folding.carriers import carrier_of
+from bnlint.folding.concatenations import concatenated, concatenation_axis
 from bnlint.folding.parts import before_part
 from bnlint.folding.plan import Change, Channels, Side
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.folding.steps import Steps, is_batched, name_of
-from bnlint.folding.sums import is_sum
+from bnlint.folding.sums import is_sum, terms_of
 from bnlint.folding.uses import Uses
+from bnlint.folding.wanted import Wanted
 from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.kinds import Role
@@ -40,8 +42,9 @@ class Upstream:
         self._uses = uses
         self._gone = gone
         self._steps = Steps(trace, gone, positive)
+        self._beside = Beside(trace, uses, gone)
 
-    def absorb(self, reader: fx.Node, node: fx.Node, axis: int, channels: Channels) -> tuple[list[Change], list[str]]:
+    def absorb(self, reader: fx.Node, node: fx.Node, axis: int, channels: Channels) -> tuple[list[Wanted], list[str]]:
         """Have the value of a node scaled and shifted by what makes it.
 
         Args:
@@ -51,7 +54,7 @@ class Upstream:
             channels: The channel of the BatchNorm at each place along that axis.
 
         Returns:
-            The changes, and the names of the operators on the way.
+            What is wanted of the carriers, and the names of the operators on the way.
 
         Raises:
             CannotFoldError: With the reason.
@@ -67,48 +70,74 @@ class Upstream:
         channels: Channels,
         with_shift: bool,
         through: list[str],
-    ) -> list[Change]:
+    ) -> list[Wanted]:
         self._require_no_other_use(node, readers)
         role: Role = node.meta.get("role", Role.UNKNOWN)
         carrier = _CARRIERS.get(role)
         if carrier is not None and node not in self._gone:
-            return [carrier(self, node, axis, channels, with_shift)]
+            return [Wanted(node, carrier(self, node, axis, channels, with_shift))]
         through.append(name_of(node))
         if self._steps.passes(node):
             place = self._steps.back(node, axis, channels)
             return self._absorb(frozenset({node}), place.node, place.axis, place.channels, with_shift, through)
-        if is_sum(node):
+        if terms_of(node):
             return self._through_addition(node, axis, channels, with_shift, through)
         if role is Role.CONCATENATION:
             return self._through_concatenation(node, axis, channels, with_shift, through)
         if role is Role.PART:
             whole = before_part(node, axis, channels, self._uses)
-            return self._absorb(whole.readers, whole.node, axis, whole.channels, with_shift, through)
+            return self._absorb(whole.readers, whole.node, whole.axis, whole.channels, with_shift, through)
         raise CannotFoldError(*_what_it_follows(node, role))
 
     def _through_addition(
         self, node: fx.Node, axis: int, channels: Channels, with_shift: bool, through: list[str]
-    ) -> list[Change]:
-        first, second = node.all_input_nodes
-        changes = self._absorb(frozenset({node}), first, axis, channels, with_shift, through)
-        return changes + self._absorb(frozenset({node}), second, axis, channels, False, through)
+    ) -> list[Wanted]:
+        """Every operand takes the scale, one that is not subtracted takes the shift."""
+        wanted: list[Wanted] = []
+        for term in terms_of(node):
+            own_axis = _aligned(term.node, node, axis, len(channels))
+            takes_shift = with_shift and term.sign > 0
+            try:
+                wanted += self._absorb(frozenset({node}), term.node, own_axis, channels, takes_shift, through)
+                with_shift = with_shift and not takes_shift
+            except CannotFoldError as error:
+                if axis != 1 or not is_sum(node):
+                    raise
+                try:
+                    wanted.append(self._beside.absorb_skip(node, term.node, channels))
+                except CannotFoldError:
+                    raise error from None
+        if with_shift:
+            raise CannotFoldError("nothing in {} can take the shift", name_of(node))
+        return wanted
 
     def _through_concatenation(
         self, node: fx.Node, axis: int, channels: Channels, with_shift: bool, through: list[str]
-    ) -> list[Change]:
-        parts: Any = node.args[0]
-        along = argument(node, 1, "dim", argument(node, 1, "axis", 0))
-        shape = shape_of(node)
-        if operator_name(node.target) not in ("cat", "concat", "concatenate") or shape is None:
+    ) -> list[Wanted]:
+        if operator_name(node.target) == "stack":
+            return self._through_stack(node, axis, channels, with_shift, through)
+        parts = concatenated(node)
+        along = concatenation_axis(node)
+        if parts is None or along is None:
             raise CannotFoldError("it follows {}", name_of(node))
-        changes: list[Change] = []
-        start = 0
-        for part in parts:
-            size = (shape_of(part) or shape)[axis]
-            own = channels[start : start + size] if along % len(shape) == axis else channels
-            start += size
-            changes += self._absorb(frozenset({node}), part, axis, own, with_shift, through)
-        return changes
+        wanted: list[Wanted] = []
+        for part, start, size in parts:
+            own = channels[start : start + size] if along == axis else channels
+            wanted += self._absorb(frozenset({node}), part, axis, own, with_shift, through)
+        return wanted
+
+    def _through_stack(
+        self, node: fx.Node, axis: int, channels: Channels, with_shift: bool, through: list[str]
+    ) -> list[Wanted]:
+        new = argument(node, 1, "dim", 0) % len(shape_of(node) or (0,))
+        if new == axis:
+            raise CannotFoldError("it follows {}", name_of(node))
+        own = axis - (new < axis)
+        return [
+            one
+            for part in node.all_input_nodes
+            for one in self._absorb(frozenset({node}), part, own, channels, with_shift, through)
+        ]
 
     def _require_no_other_use(self, node: fx.Node, readers: frozenset[fx.Node]) -> None:
         if any(writer not in readers for writer in node.meta.get("written_by", ())):
@@ -162,6 +191,15 @@ _CARRIERS: dict[Role, Callable[[Upstream, fx.Node, int, Channels, bool], Change]
     Role.EMBEDDING: Upstream.embedding,
     Role.NORMALISATION: Upstream.normalisation,
 }
+
+
+def _aligned(operand: fx.Node, result: fx.Node, axis: int, size: int) -> int:
+    """The axis of an operand that becomes an axis of a sum: shapes that differ are aligned at their ends."""
+    shape, whole = shape_of(operand) or (), shape_of(result) or ()
+    own = axis - (len(whole) - len(shape))
+    if own < 0 or shape[own] != size:
+        raise CannotFoldError("the channels of {} are spread over others", name_of(operand))
+    return own
 
 
 def _what_it_follows(node: fx.Node, role: Role) -> tuple[str, ...]:

@@ -9,10 +9,14 @@ from torch.nn.utils import parametrize
 
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.tracing.norms import has_torch_forward
+from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
 
 _SHAPE_ONLY = frozenset({"reshape_as", "view_as", "expand_as", "type_as"})
-"""Methods that read of their second argument its shape or dtype only."""
+"""Operators that read of their second argument its shape or dtype only."""
+
+_SIZES = frozenset({"sym_size", "sym_numel"})
+"""How the graph of an exported program asks for a size."""
 
 
 class Uses:
@@ -35,10 +39,22 @@ class Uses:
                 self._calls[id(target)].append(node)
             elif isinstance(target, Tensor):
                 self._readers[_storage(target)].update(node.users)
+            self._read(node, trace)
         for path, module in self._modules.items():
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None:
                     self._owners[_storage(tensor)].add(path)
+
+    def _read(self, node: fx.Node, trace: Trace) -> None:
+        """What a call reads besides its arguments and the layer's own tensors: the tensors of its children, say."""
+        others = (*node.meta.get("replaced", ()), *node.meta.get("also_reads", ()))
+        tensors = [trace.attributes.get(str(other.target)) for other in others]
+        if node.op == "call_module":
+            for child in trace.attributes[str(node.target)].children():
+                tensors += [*child.parameters(), *child.buffers()]
+        for tensor in tensors:
+            if isinstance(tensor, Tensor):
+                self._readers[_storage(tensor)].add(node)
 
     def module(self, path: str) -> nn.Module:
         """The module at a path.
@@ -76,6 +92,8 @@ class Uses:
         """
         if module._forward_hooks or module._forward_pre_hooks:
             raise CannotFoldError("{} has a forward hook", path)
+        if module._backward_hooks or module._backward_pre_hooks:
+            raise CannotFoldError("{} has a backward hook", path)
         if parametrize.is_parametrized(module):
             raise CannotFoldError("{} is parametrised: call torch.nn.utils.parametrize.remove_parametrizations", path)
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
@@ -120,7 +138,10 @@ class Uses:
 
 
 def _reads_shape_only(user: fx.Node, node: fx.Node) -> bool:
-    return user.op == "call_method" and user.target in _SHAPE_ONLY and user.args[0] is not node
+    if user.op not in ("call_method", "call_function"):
+        return False
+    name = operator_name(user.target)
+    return name in _SIZES or (name in _SHAPE_ONLY and user.args[0] is not node)
 
 
 def _storage(tensor: Tensor) -> int:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError
 from bnlint.folding.fold import FoldResult, fold
+from bnlint.folding.program import fold_program, quiet_copies
+from bnlint.folding.program_layers import with_layers
 from bnlint.folding.prove import output_error
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.road import DEFAULT_TIMEOUT
@@ -35,8 +38,8 @@ class Verification:
 
 
 def verify(
-    original: nn.Module,
-    folded: nn.Module | Mapping[str, Tensor],
+    original: nn.Module | ExportedProgram,
+    folded: nn.Module | ExportedProgram | Mapping[str, Tensor],
     inputs: object = None,
     *,
     verify_inputs: Sequence[object] = (),
@@ -46,7 +49,7 @@ def verify(
 
     Args:
         original: The original, in eval mode.
-        folded: The folded model, or its weights by name.
+        folded: The folded model, of the same kind or exported, or its weights by name.
         inputs: What to call them with, as for `fold`.
         verify_inputs: Further inputs with values.
         timeout: Seconds for tracing.
@@ -58,20 +61,35 @@ def verify(
         UsageError: If the original cannot be folded as it is.
         NotAnalysedError: If the original cannot be traced, or if its own fold cannot be proved.
     """
-    as_graph = isinstance(folded, fx.GraphModule) and not isinstance(original, fx.GraphModule)
-    again = fold(original, inputs, force=True, as_graph=as_graph, verify_inputs=verify_inputs, timeout=timeout)
+    if isinstance(original, ExportedProgram):
+        done = fold_program(original, inputs, force=True, verify_inputs=verify_inputs, timeout=timeout)
+        again, expected = done.result, done.program.state_dict
+        with quiet_copies():
+            module: nn.Module = with_layers(original).module
+    else:
+        as_graph = isinstance(folded, fx.GraphModule) and not isinstance(original, fx.GraphModule)
+        again = fold(original, inputs, force=True, as_graph=as_graph, verify_inputs=verify_inputs, timeout=timeout)
+        module, expected = original, again.model.state_dict()
     if again.proof is None or not again.verified:
         raise NotAnalysedError("The original cannot be folded again: the proof fails.")
     tolerance = again.proof.tolerance
-    weights = folded.state_dict() if isinstance(folded, nn.Module) else folded
-    differences = compare_weights(again.model.state_dict(), weights)
-    if differences and not isinstance(folded, nn.Module):
+    weights = _weights(folded)
+    if isinstance(folded, ExportedProgram):  # without what its graph does not use
+        expected = {name: tensor for name, tensor in expected.items() if name in weights}
+    differences = compare_weights(expected, weights)
+    if differences and isinstance(folded, Mapping):
         return Verification(differences, None, tolerance)
-    error = _error(original, _candidate(again, folded), again.inputs)
+    error = _error(module, _candidate(again, folded), again.inputs)
     if not error <= tolerance:
         far = f"The outputs differ from the original's by {error:.1e} of their size, tolerance {tolerance:.0e}."
         differences = (*differences, far)
     return Verification(differences, error, tolerance)
+
+
+def _weights(folded: nn.Module | ExportedProgram | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    if isinstance(folded, nn.Module):
+        return folded.state_dict()
+    return dict(folded.state_dict) if isinstance(folded, ExportedProgram) else folded
 
 
 def compare_weights(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -114,16 +132,19 @@ def _same_values(one: object, other: object) -> bool:
     return bool((one.double() - other.double()).abs().max() <= room)
 
 
-def _candidate(again: FoldResult, folded: nn.Module | Mapping[str, Tensor]) -> nn.Module:
+def _candidate(again: FoldResult, folded: nn.Module | ExportedProgram | Mapping[str, Tensor]) -> nn.Module:
+    if isinstance(folded, ExportedProgram):
+        return folded.module()
     if isinstance(folded, nn.Module):
         return folded.eval()
-    again.model.load_state_dict(dict(folded))
+    again.model.load_state_dict(dict(folded), strict=False)  # the names were compared; a program has more of them
     return again.model
 
 
 def _error(original: nn.Module, candidate: nn.Module, inputs: Sequence[Inputs]) -> float:
     try:
-        return output_error(original, candidate, inputs)
+        with quiet_copies():
+            return output_error(original, candidate, inputs)
     except Exception as error:  # the code of a model may raise anything
         cause = f"The folded model cannot be run: {type(error).__name__}: {first_line(error)}."
         raise NotAnalysedError(cause) from error

@@ -1,6 +1,13 @@
-"""The algebra on the weights of the carriers: float64 throughout, one cast at the end."""
+"""The algebra on the weights of the carriers: float64 throughout, one cast at the end.
+
+Nothing is computed ahead: a carrier knows what each channel is multiplied by, and makes its new weight a block of rows
+at a time. A block in float64 stays in the cache, and no second copy of the weights is needed to fold in place.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -9,102 +16,133 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from bnlint.folding.affine import Affine, affine_of
 from bnlint.folding.plan import Change, Plan, Side
 
+_BLOCK = 1 << 16
+"""Values of a block on the CPU: half a mebibyte in float64, about what the second-level cache of a core holds."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What one change multiplies the weight by; shapes (C,), float64."""
+
+    side: Side
+    scale: Tensor
+    shift: Tensor
+    negated: bool
+
 
 class Carrier:
-    """The weights of one carrier, in float64 until all its changes are made.
+    """The weights that one carrier will have; it is not changed.
 
     Args:
         module: A convolution, a linear layer, an embedding or a normalisation with an affine.
+
+    Attributes:
+        weight: The weight that it has now.
+        bias: The bias after all changes in float64, `None` where it has none and needs none.
+        bias_dtype: The data type that the bias will have.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._weight: Tensor = module.weight.detach().double()  # type: ignore[operator]
+        self.weight: Tensor = module.weight.detach()  # type: ignore[operator]
         bias = getattr(module, "bias", None)
-        self._bias: Tensor | None = bias.detach().double() if isinstance(bias, Tensor) else None
+        self.bias: Tensor | None = bias.detach().double() if isinstance(bias, Tensor) else None
+        self.bias_dtype = bias.dtype if isinstance(bias, Tensor) else self.weight.dtype
+        self._module = module
+        self._groups: int = module.groups if isinstance(module, _ConvNd) else 1
+        self._steps: list[_Step] = []
 
     def take(self, change: Change, affine: Affine) -> None:
         """Make one change."""
-        channels = torch.as_tensor(change.channels, device=self._weight.device)
+        channels = torch.as_tensor(change.channels, device=self.weight.device)
         taken = channels >= 0
         scale, shift = torch.ones_like(channels, dtype=torch.float64), torch.zeros_like(channels, dtype=torch.float64)
         scale[taken] = affine.scale.to(scale.device)[channels[taken]]
         if change.with_shift:
             shift[taken] = affine.shift.to(shift.device)[channels[taken]]
-        if change.side is Side.OUTPUT:
-            self._after(scale, shift)
-        elif change.side is Side.INPUT:
-            self._before(scale, shift)
+        if change.side is Side.INPUT:
+            added = self._response(shift)
+            self.bias = added if self.bias is None else self.bias + added
+        elif change.side is Side.BESIDE:
+            added = -shift if change.negated else shift
+            self.bias = added if self.bias is None else self.bias + added
+        elif not isinstance(self._module, nn.Embedding):
+            self.bias = shift if self.bias is None else self.bias * scale + shift
+        self._steps.append(_Step(change.side, scale, shift, change.negated))
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """The weight after all changes in float64, as slices of its first axis; each may be written to."""
+        count = self.weight.shape[0]
+        rows = count
+        if self.weight.device.type == "cpu" and count:
+            rows = max(1, _BLOCK * count // max(1, self.weight.numel()))
+        for start in range(0, count, rows):
+            part = slice(start, min(start + rows, count))
+            block = self.weight[part].to(torch.float64, copy=True)
+            for step in self._steps:
+                self._scale(block, part, step)
+            yield part, block
+
+    def exact(self) -> Tensor:
+        """The whole weight after all changes, in float64."""
+        whole = torch.empty_like(self.weight, dtype=torch.float64)
+        for part, block in self.blocks():
+            whole[part] = block
+        return whole
+
+    def _scale(self, block: Tensor, part: slice, step: _Step) -> None:
+        if step.side is Side.BESIDE:
+            self._add_to_middle(block, part, step)
+        elif step.side is Side.INPUT or isinstance(self._module, _ConvTransposeNd):
+            block.mul_(_spread(self._by_row(step.scale, part), block))  # (in, out / groups, kernel …) if transposed
+        elif isinstance(self._module, nn.Embedding):
+            block.mul_(step.scale).add_(step.shift)
         else:
-            self._beside(scale, shift)
+            block.mul_(step.scale[part].view(-1, *[1] * (block.dim() - 1)))
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The weight, and the bias if there is one, as they are in float64 so far."""
-        return (self._weight,) if self._bias is None else (self._weight, self._bias)
-
-    def store(self) -> None:
-        """Cast once and write back into the module; a bias is added where one is needed."""
-        parameter: Tensor = self._module.weight  # type: ignore[assignment]
-        with torch.no_grad():
-            parameter.copy_(self._weight)
-            if self._bias is None:
-                return
-            if isinstance(self._module.bias, Tensor):
-                self._module.bias.copy_(self._bias)
-                return
-        bias = self._bias.to(parameter.dtype)
-        self._module.bias = nn.Parameter(bias, requires_grad=parameter.requires_grad)
-
-    def _after(self, scale: Tensor, shift: Tensor) -> None:
-        if isinstance(self._module, nn.Embedding):
-            self._weight = self._weight * scale + shift
-            return
-        self._bias = shift if self._bias is None else self._bias * scale + shift
-        if isinstance(self._module, _ConvTransposeNd):  # (in, out / groups, kernel …): the groups split the first axis
-            groups = self._module.groups
-            grouped = self._weight.reshape(groups, -1, *self._weight.shape[1:])
-            self._weight = (grouped * _along(scale.view(groups, -1), 2, grouped.dim())).flatten(0, 1)
-            return
-        self._weight = self._weight * scale.view(-1, *[1] * (self._weight.dim() - 1))
-
-    def _before(self, scale: Tensor, shift: Tensor) -> None:
-        groups = self._module.groups if isinstance(self._module, _ConvNd) else 1
-        grouped = self._weight.reshape(
-            groups, -1, *self._weight.shape[1:]
-        )  # (groups, out / groups, in / groups, kernel …)
-        added = (grouped * _along(shift.view(groups, -1), 2, grouped.dim())).flatten(2).sum(2).flatten()
-        self._bias = added if self._bias is None else self._bias + added
-        self._weight = (grouped * _along(scale.view(groups, -1), 2, grouped.dim())).flatten(0, 1)
-
-    def _beside(self, scale: Tensor, shift: Tensor) -> None:
+    def _add_to_middle(self, block: Tensor, part: slice, step: _Step) -> None:
         """The skip connection stays and still adds its input, so the kernel takes `scale − 1`."""
-        self._bias = shift if self._bias is None else self._bias + shift
-        weight = self._weight.clone()
-        outputs = torch.arange(weight.shape[0], device=weight.device)
-        middle = [size // 2 for size in weight.shape[2:]]
-        place: tuple[Tensor | int, ...] = (outputs, outputs % weight.shape[1], *middle)
-        weight[place] += scale - 1
-        self._weight = weight
+        outputs = torch.arange(part.start, part.stop, device=block.device)
+        middle = [size // 2 for size in block.shape[2:]]
+        block[(outputs - part.start, outputs % block.shape[1], *middle)] += (
+            (1 - step.scale[part]) if step.negated else (step.scale[part] - 1)
+        )
+
+    def _response(self, shift: Tensor) -> Tensor:
+        """What the layer as it is so far makes of a constant input; shape (out,), float64."""
+        sums = [
+            (block.reshape(*block.shape[:2], -1).sum(2) * self._by_row(shift, part)).sum(1)
+            for part, block in self.blocks()
+        ]
+        return torch.cat(sums)
+
+    def _by_row(self, values: Tensor, part: slice) -> Tensor:
+        """Values of the channels of the second axis, for each row those of its group; shape (rows or 1, channels)."""
+        if self._groups == 1:
+            return values.view(1, -1)
+        rows = torch.arange(part.start, part.stop, device=values.device)
+        return values.view(self._groups, -1)[rows // (self.weight.shape[0] // self._groups)]
 
 
 def changed_carriers(model: nn.Module, plan: Plan) -> dict[str, Carrier]:
-    """The weights of all carriers of a plan with their changes made, by path; the model is not changed.
+    """What the carriers of a plan become, by path; the model is not changed.
 
-    A BatchNorm may be a carrier itself before it is folded: then its own affine is what it has become.
+    A BatchNorm may be a carrier itself before it is folded: then its own affine is what it has become, and it is not
+    among the carriers that are left.
     """
     carriers: dict[str, Carrier] = {}
+    modules = dict(model.named_modules(remove_duplicate=False))
     for fold in plan.folds:
-        tensors = carriers[fold.layer].tensors() if fold.layer in carriers else ()
-        affine = affine_of(model.get_submodule(fold.layer), *tensors)
+        changed = carriers.get(fold.layer)
+        tensors = () if changed is None or changed.bias is None else (changed.exact(), changed.bias)
+        affine = affine_of(modules[fold.layer], *tensors)
         for change in fold.changes:
             if change.carrier not in carriers:
-                carriers[change.carrier] = Carrier(model.get_submodule(change.carrier))
+                carriers[change.carrier] = Carrier(modules[change.carrier])
             carriers[change.carrier].take(change, affine)
-    return carriers
+    gone = {fold.layer for fold in plan.folds}
+    return {path: carrier for path, carrier in carriers.items() if path not in gone}
 
 
-def _along(values: Tensor, axis: int, rank: int) -> Tensor:
-    """Values of shape (groups, channels) laid out for (groups, …, channels at `axis`, …)."""
-    shape = [1] * rank
-    shape[0], shape[axis] = values.shape[0], values.shape[1]
-    return values.reshape(shape)
+def _spread(values: Tensor, block: Tensor) -> Tensor:
+    """Values of shape (rows or 1, channels), with an axis for each further axis of a block."""
+    return values.reshape(*values.shape, *[1] * (block.dim() - 2))

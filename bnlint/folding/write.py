@@ -15,10 +15,13 @@ from typing import IO, Any
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError
 from bnlint.folding.record import FileRecord, FoldRecord, beside
+
+_WEIGHTS_ALONE = "Give an output that ends in .safetensors to write its weights alone."
 
 
 class Form(enum.StrEnum):
@@ -30,18 +33,22 @@ class Form(enum.StrEnum):
     """The weights by name, saved by `torch.save`."""
     SAFETENSORS = "safetensors"
     """The weights by name, as safetensors."""
+    PROGRAM = "exported_program"
+    """A program, saved by `torch.export.save`."""
 
 
 def form_for(output: Path, source: str) -> Form:
     """The form of a folded file.
 
     Args:
-        output: Where it goes; the suffixes `.safetensors`, `.pt`, `.pth` and `.bin` ask for a form.
+        output: Where it goes; the suffixes `.safetensors`, `.pt2`, `.pt`, `.pth` and `.bin` ask for a form.
         source: Form of what was read, as in `Artifact.form`; it decides all else.
     """
     suffix = output.suffix.lower()
     if suffix == ".safetensors":
         return Form.SAFETENSORS
+    if suffix == ".pt2" or source == "exported_program":
+        return Form.PROGRAM
     if source in ("module", "pickled_module"):
         return Form.MODULE
     if source == "safetensors" and suffix not in (".pt", ".pth", ".bin"):
@@ -62,11 +69,11 @@ def hash_file(path: Path) -> FileRecord:
         raise NotAnalysedError(f"`{path.name}` cannot be read: {error.strerror}.") from error
 
 
-def write_folded(model: nn.Module, output: Path, form: Form, record: FoldRecord) -> FoldRecord:
+def write_folded(model: nn.Module | ExportedProgram, output: Path, form: Form, record: FoldRecord) -> FoldRecord:
     """Write a folded model, and its record beside it; files that are there are replaced in one step.
 
     Args:
-        model: The folded model.
+        model: The folded model; a program for `Form.PROGRAM`.
         output: Where it goes; a symbolic link stays, and what it points to is replaced.
         form: In which form.
         record: What was folded; the file written is added.
@@ -75,11 +82,13 @@ def write_folded(model: nn.Module, output: Path, form: Form, record: FoldRecord)
         The record as it was written.
 
     Raises:
-        NotAnalysedError: If the model cannot be saved, or the file not be written. Then no file was changed or added.
+        NotAnalysedError: If the model cannot be saved, there is no space, or the file cannot be written. Then no file
+            was changed or added.
     """
     place = output.resolve()
     save = _SAVERS[form]
     try:
+        _require_space(model, output, place.parent)
         with _temporary(place) as model_file, _temporary(beside(place)) as record_file:
             with model_file.open("r+b") as stream:
                 save(model, stream)
@@ -94,6 +103,23 @@ def write_folded(model: nn.Module, output: Path, form: Form, record: FoldRecord)
         raise NotAnalysedError(f"`{output}` cannot be written: {error.strerror or first_line(error)}.") from error
     _flush_folder(place.parent)
     return record
+
+
+def _require_space(model: nn.Module | ExportedProgram, output: Path, folder: Path) -> None:
+    """Refuse to begin a file that cannot be finished; a file that is replaced stays until the new one is whole."""
+    storages = {tensor.data_ptr(): tensor.nbytes for tensor in _state(model).values() if isinstance(tensor, Tensor)}
+    needed, free = sum(storages.values()), shutil.disk_usage(folder).free
+    if needed > free:
+        cause = f"There is no space for `{output}`: it takes {_mebibytes(needed)}, and {_mebibytes(free)} are free."
+        raise NotAnalysedError(cause, "Make room, or name an output on another disk.")
+
+
+def _mebibytes(number: int) -> str:
+    return f"{number / 2**20:.1f} MiB"
+
+
+def _state(model: nn.Module | ExportedProgram) -> Mapping[str, Any]:
+    return model.state_dict if isinstance(model, ExportedProgram) else model.state_dict()
 
 
 def _replace(record_file: Path, record_place: Path, model_file: Path, place: Path) -> None:
@@ -135,17 +161,21 @@ def _flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _save_module(model: nn.Module, stream: IO[bytes]) -> None:
-    _torch_save(model, stream, "Give an output that ends in .safetensors to write its weights alone.")
+def _save_module(model: nn.Module | ExportedProgram, stream: IO[bytes]) -> None:
+    _save_by(torch.save, model, stream, _WEIGHTS_ALONE)
 
 
-def _save_state_dict(model: nn.Module, stream: IO[bytes]) -> None:
-    _torch_save(model.state_dict(), stream, "")
+def _save_state_dict(model: nn.Module | ExportedProgram, stream: IO[bytes]) -> None:
+    _save_by(torch.save, _state(model), stream, "")
 
 
-def _torch_save(value: Any, stream: IO[bytes], hint: str) -> None:
+def _save_program(model: nn.Module | ExportedProgram, stream: IO[bytes]) -> None:
+    _save_by(torch.export.save, model, stream, _WEIGHTS_ALONE)
+
+
+def _save_by(save: Callable[[Any, IO[bytes]], None], value: Any, stream: IO[bytes], hint: str) -> None:
     try:
-        torch.save(value, stream)
+        save(value, stream)
     except OSError:
         raise
     except Exception as error:  # pickling runs the code of the model; a full disk shows as a RuntimeError too
@@ -155,10 +185,10 @@ def _torch_save(value: Any, stream: IO[bytes], hint: str) -> None:
         raise NotAnalysedError(cause, hint) from error
 
 
-def _save_safetensors(model: nn.Module, stream: IO[bytes]) -> None:
+def _save_safetensors(model: nn.Module | ExportedProgram, stream: IO[bytes]) -> None:
     from safetensors.torch import save
 
-    state = model.state_dict()
+    state = _state(model)
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
         raise NotAnalysedError(
@@ -180,8 +210,9 @@ def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-_SAVERS: Mapping[Form, Callable[[nn.Module, IO[bytes]], None]] = {
+_SAVERS: Mapping[Form, Callable[[nn.Module | ExportedProgram, IO[bytes]], None]] = {
     Form.MODULE: _save_module,
     Form.STATE_DICT: _save_state_dict,
     Form.SAFETENSORS: _save_safetensors,
+    Form.PROGRAM: _save_program,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
+from bnlint.tracing.arguments import argument
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import operator_name
 
@@ -27,6 +28,7 @@ _REPEATS = frozenset({"expand", "expand_as", "broadcast_to", "repeat", "tile"})
 """Operators that leave an axis alone if they leave its size alone."""
 
 _SWAPS = frozenset({"transpose", "swapaxes", "swapdims"})
+_MOVES = frozenset({"movedim", "moveaxis"})
 
 
 def step_back(node: fx.Node, role: Role, axis: int, shape: Sequence[int], before: Sequence[int]) -> int | None:
@@ -49,6 +51,8 @@ def step_back(node: fx.Node, role: Role, axis: int, shape: Sequence[int], before
         return _permuted(node, axis, len(before))
     if name in _SWAPS:
         return _swapped(node, axis, len(shape))
+    if name in _MOVES:
+        return _moved(node, axis, len(shape))
     if name in ("t", "T", "mT") and (name == "mT" or len(shape) == 2):
         last, other = len(shape) - 1, len(shape) - 2
         return {last: other, other: last}.get(axis, axis)
@@ -76,8 +80,21 @@ def _permuted(node: fx.Node, axis: int, rank: int) -> int | None:
     return _number(dims[axis], rank) if len(dims) == rank else None
 
 
-def _number(argument: Any, rank: int) -> int:
-    return int(argument) % rank
+def _moved(node: fx.Node, axis: int, rank: int) -> int | None:
+    """The axes that are not named keep their order and fill the places that are left."""
+    sources, destinations = (
+        [_number(dim, rank) for dim in (dims if isinstance(dims, (list, tuple)) else [dims])]
+        for dims in (argument(node, 1, "source", ()), argument(node, 2, "destination", ()))
+    )
+    if not sources or len(sources) != len(destinations):
+        return None
+    left = iter(dim for dim in range(rank) if dim not in sources)
+    before = dict(zip(destinations, sources, strict=True))
+    return [before[place] if place in before else next(left) for place in range(rank)][axis]
+
+
+def _number(dim: Any, rank: int) -> int:
+    return int(dim) % rank
 
 
 def _same_place(axis: int, shape: Sequence[int], before: Sequence[int]) -> int | None:

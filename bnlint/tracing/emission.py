@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._ops import OpOverload, OpOverloadPacket
 
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.roles import operator_role
+from bnlint.tracing.roles import operator_name, operator_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Emission:
         op: `call_method`, `call_function`, or empty for an attribute of a tensor.
         target: Method name, function, or attribute name.
         role: Role by the table.
-        writes: Whether the call changes its first argument.
+        writes: Whether the call changes one of its arguments.
+        written: Which: positions and names.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Emission:
     target: Any
     role: Role
     writes: bool
+    written: tuple[tuple[int, str], ...] = ((0, "self"),)
 
 
 _WRITING_OPERATORS = frozenset({"__setitem__", "__iadd__", "__imul__", "__isub__", "__itruediv__", "__idiv__"})
@@ -45,6 +48,8 @@ def emission_of(func: Any) -> Emission:
 
 def _work_out(func: Any) -> Emission:
     name = func.__name__
+    if isinstance(func, (OpOverload, OpOverloadPacket)) and "::" in operator_name(func):
+        return _of_another_library(func)
     owner = getattr(func, "__self__", None)
     if name in ("__get__", "__set__"):
         attribute = getattr(owner, "__name__", str(owner))
@@ -58,3 +63,17 @@ def _work_out(func: Any) -> Emission:
     if getattr(torch.Tensor, name, None) is func:
         return Emission(name, "call_method", name, role, writes)
     return Emission(name, "call_function", func, role, writes)
+
+
+def _of_another_library(func: Any) -> Emission:
+    """Nothing is known of such an operator but the arguments that it says it changes."""
+    overloads = [func]
+    if isinstance(func, OpOverloadPacket):
+        overloads = [getattr(func, name) for name in func.overloads()]  # type: ignore[no-untyped-call]
+    written = tuple(
+        (position, argument.name)
+        for overload in overloads
+        for position, argument in enumerate(overload._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
+    return Emission(operator_name(func), "call_function", func, operator_role(func), bool(written), written)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
+import inspect
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._functorch import apis
 
 
@@ -64,3 +66,33 @@ def original_callable(function: Any, originals: dict[int, Any]) -> Any:
         owner = originals.get(id(function.__self__))
         return function if owner is None else types.MethodType(function.__func__, owner)
     return originals.get(id(function), function)
+
+
+def held_tensors(value: object) -> Iterator[Tensor]:
+    """The tensors that a function, a module or a container of them can reach, and so may read."""
+    pending, seen = [value], set()
+    while pending:
+        item = pending.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, nn.Module):
+            yield from item.parameters()
+            yield from item.buffers()
+        elif isinstance(item, types.MethodType):
+            pending += [item.__self__, item.__func__]
+        elif isinstance(item, functools.partial):
+            pending += [item.func, *item.args, *item.keywords.values()]
+        elif isinstance(item, types.FunctionType):
+            pending += [*_closed_over(item), *(item.__defaults__ or ()), *(item.__kwdefaults__ or {}).values()]
+        elif isinstance(item, (list, tuple, set)):
+            pending += item
+        elif isinstance(item, dict):
+            pending += item.values()
+
+
+def _closed_over(function: types.FunctionType) -> list[object]:
+    values = inspect.getclosurevars(function)
+    return [*values.nonlocals.values(), *values.globals.values()]

@@ -22,8 +22,9 @@ from bnlint.tracing.emission import Emission, emission_of
 from bnlint.tracing.graph_builder import GraphBuilder
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.norms import has_torch_forward, norm_kind
-from bnlint.tracing.opaque import original_callable, runs_on_values_only
+from bnlint.tracing.opaque import held_tensors, original_callable, runs_on_values_only
 from bnlint.tracing.roles import module_role
+from bnlint.tracing.shortcuts import call_shortcut, module_shortcut
 from bnlint.tracing.source import Frame, caller
 from bnlint.tracing.structural_copy import StructuralCopy
 from bnlint.tracing.watchdog import OutOfTime
@@ -104,17 +105,36 @@ class Recorder(TorchFunctionMode):
                 self._look_away(module)
             args, kwargs = self._enter(args), self._enter(kwargs)
             self.autocast.notice()
-            try:
-                result = _forward(module, args, kwargs)
-            except ValueError as error:
-                result = _as_if_accepted(error, args)
+            result = self._run_leaf(module, args, kwargs)
             target = attribute_path(self.path(module))
             self.builder.attributes[target] = self._copied.originals[id(module)]
             node = self.builder.call("call_module", target, args, kwargs, result, module_role(module), frame)
             node.meta.update(layer=self.path(module), operator=type(module).__name__)
+            replaced = self._replaced_tensors(module)
+            if replaced:
+                node.meta["replaced"] = replaced
             if getattr(module, "inplace", False) and args and isinstance(args[0], Tensor):
                 self.builder.wrote(node, args[0])
         return result
+
+    def _replaced_tensors(self, module: nn.Module) -> tuple[torch.fx.Node, ...]:
+        """Tensors that are not the layer's own, as `torch.func.functional_call` puts in their place for one call."""
+        original = self._copied.originals[id(module)]
+        others = []
+        for kind in ("_parameters", "_buffers"):
+            owned = getattr(original, kind, {})
+            for name, tensor in getattr(module, kind, {}).items():
+                own = owned.get(name)
+                if tensor is not None and (own is None or self._copied.memo_of(own) is not tensor):
+                    others.append(self.builder.argument(tensor))
+        return tuple(others)
+
+    def _run_leaf(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            known = None if self._values else module_shortcut(module, args, kwargs)
+            return _forward(module, args, kwargs) if known is None else known
+        except ValueError as error:
+            return _as_if_accepted(error, args)
 
     def _look_away(self, module: nn.Module) -> None:
         if not self._values:
@@ -125,7 +145,9 @@ class Recorder(TorchFunctionMode):
     def emit_vmap(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Write a whole `torch.vmap` as one call; the calls inside it are not seen."""
         mapped = original_callable(args[0], self._copied.originals)
-        self.builder.call("call_function", function, (mapped, *args[1:]), kwargs, result, Role.UNKNOWN, caller())
+        held = [node for tensor in held_tensors(args[0]) if (node := self.builder.node_of(tensor)) is not None]
+        node = self.builder.call("call_function", function, (mapped, *args[1:]), kwargs, result, Role.UNKNOWN, caller())
+        node.meta["also_reads"] = held
         self.builder.unexplained += 1
 
     def _is_leaf(self, module: nn.Module) -> bool:
@@ -170,9 +192,12 @@ class Recorder(TorchFunctionMode):
             op, target, args = "call_function", getattr, (args[0], emission.target)
         node = self.builder.call(op, target, args, kwargs, result, emission.role, caller())
         self._name_layer(node)
-        written = kwargs.get("out", args[0] if emission.writes and args else None)
-        if isinstance(written, Tensor):
-            self.builder.wrote(node, written)
+        written = [kwargs.get("out")]
+        if emission.writes:
+            written += [args[at] if at < len(args) else kwargs.get(name) for at, name in emission.written]
+        for tensor in written:
+            if isinstance(tensor, Tensor):
+                self.builder.wrote(node, tensor)
 
     def _name_layer(self, node: torch.fx.Node) -> None:
         """A functional call inside a normalisation layer is a call of that layer."""
@@ -195,7 +220,8 @@ class Recorder(TorchFunctionMode):
         elif not self._values and func in _device_constructors() and "out" not in kwargs:
             kwargs = {**kwargs, "device": META}
         try:
-            return func(*args, **kwargs)
+            known = None if self._values else call_shortcut(func, args, kwargs)
+            return func(*args, **kwargs) if known is None else known
         except ValueError as error:
             return _as_if_accepted(error, args)
 

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OperatorBase, OpOverloadPacket
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from bnlint.tracing.opaque import ScriptStandIn
@@ -26,7 +27,8 @@ TensorCopy = Callable[[Tensor], Tensor]
 
 _ATOMIC = (
     type(None), bool, int, float, complex, str, bytes, type, types.ModuleType, types.BuiltinFunctionType, range, slice,
-    torch.dtype, torch.device, torch.Size, torch.memory_format, torch.Generator, enum.Enum,
+    torch.dtype, torch.device, torch.Size, torch.memory_format, torch.Generator, enum.Enum, OperatorBase,
+    OpOverloadPacket,
 )  # fmt: skip
 _ATOMIC_TYPES = frozenset(_ATOMIC)
 _KEPT_PACKAGES = frozenset(sys.stdlib_module_names) | {"numpy", "builtins"}
@@ -130,7 +132,7 @@ class StructuralCopy:
         return new
 
     def _copy(self, value: Any, path: str) -> Any:
-        if type(value) in _ATOMIC_TYPES or isinstance(value, _ATOMIC):
+        if type(value) in _ATOMIC_TYPES:
             return value
         known = self._memo.get(id(value))
         if known is not None:
@@ -143,6 +145,8 @@ class StructuralCopy:
             return self._copy_dict(value, path)
         if isinstance(value, (list, tuple, set, frozenset, collections.deque)):
             return self._copy_sequence(value, path)
+        if isinstance(value, _ATOMIC):  # late, for torch.Generator answers in Python
+            return value
         if isinstance(value, types.MethodType):
             return self._remember(
                 value, types.MethodType(self._copy(value.__func__, path), self._copy(value.__self__, path))
@@ -174,7 +178,9 @@ class StructuralCopy:
         if registered_name is not None:
             self.registered.add(id(new))
         for name, attribute in () if isinstance(new, ScriptStandIn) else value.__dict__.items():
-            if name in ("_parameters", "_buffers", "_modules"):
+            if type(attribute) in _ATOMIC_TYPES:
+                new.__dict__[name] = attribute
+            elif name in ("_parameters", "_buffers", "_modules"):
                 new.__dict__[name] = self._copy_dict(attribute, path, members=True)
             else:
                 new.__dict__[name] = self._copy(attribute, _join(path, name))

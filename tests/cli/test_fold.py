@@ -222,7 +222,7 @@ BAD = {
     "output is a folder": (2, "model.pt --trust -o .", "a folder"),
     "no such folder": (2, "model.pt --trust -o absent/out.pt", "no folder `absent`"),
     "a device": (2, "model.pt --trust -o /dev/null --overwrite", "not a regular file"),
-    "an exported program": (2, "model.pt --trust -o out.pt2", "cannot write .pt2"),
+    "another format": (2, "model.pt --trust -o out.onnx", "cannot write .onnx"),
     "record exists": (2, "model.pt --trust -o taken.pt", "`taken.pt.bnlint.json` exists"),
     "in place of nothing": (2, f"{MODELS}:trained --in-place", "no file"),
     "in place elsewhere": (2, "model.pt --trust --in-place -o out.pt", "not the input"),
@@ -379,6 +379,37 @@ def test_what_cannot_be_verified_is_one_sentence(run: Run, arguments: tuple[str,
     ended = run("verify", *arguments, *SIZE)
     assert (ended.code, ended.out) == (code, "")
     assert words in ended.err
+
+
+@pytest.mark.usefixtures("folded")
+def test_the_record_of_another_fold_is_found(run: Run) -> None:
+    other = models.trained()
+    with torch.no_grad():
+        other.get_parameter("conv1.weight").mul_(2)
+    torch.save(other, "other.pt")
+    assert run("fold", "other.pt", "--trust", "-o", "other_folded.pt", *SIZE).code == 0
+    Path("other_folded.pt.bnlint.json").replace("whole.pt.bnlint.json")
+    code, text = verify(run, "whole.pt", *WHOLE)
+    assert code == 1, text
+    assert "`whole.pt` is not the file of the record" in text
+    assert "`model.pt` is not the file of the record" in text
+    assert "other values" not in text, "the weights themselves are right"
+
+
+@pytest.mark.usefixtures("folded")
+def test_other_versions_are_named_where_something_differs(run: Run) -> None:
+    path = Path("folded.pth.bnlint.json")
+    record = json.loads(path.read_text())
+    record["versions"] = {"bnlint": "0.0.1", "torch": "2.6.0"}
+    path.write_text(json.dumps(record))
+    code, text = verify(run, "folded.pth", *WEIGHTS)
+    assert (code, "0.0.1" in text) == (0, False), text
+    state = torch.load("folded.pth")
+    _scale(state)
+    torch.save(state, "folded.pth")
+    code, text = verify(run, "folded.pth", *WEIGHTS)
+    assert code == 1, text
+    assert "It was folded with bnlint 0.0.1, torch 2.6.0; here are bnlint" in text
 
 
 def test_the_published_schema_is_that_of_the_records() -> None:

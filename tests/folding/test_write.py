@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,9 @@ def folded(model: nn.Module) -> tuple[nn.Module, FoldRecord]:
     return result.model, record_fold(result, target="some/where/model.pt", model=type(model).__name__)
 
 
+OF_MODULES = [form for form in Form if form is not Form.PROGRAM]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -44,13 +49,16 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("a.pt", "safetensors", Form.STATE_DICT),
         ("a.weights", "safetensors", Form.SAFETENSORS),
         ("a", "state_dict", Form.STATE_DICT),
+        ("a.pt2", "module", Form.PROGRAM),
+        ("a", "exported_program", Form.PROGRAM),
+        ("a.safetensors", "exported_program", Form.SAFETENSORS),
     ],
 )
 def test_the_suffix_and_the_input_choose_the_form(output: str, source: str, form: Form) -> None:
     assert form_for(Path(output), source) is form
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", OF_MODULES)
 def test_what_is_written_is_what_was_folded(tmp_path: Path, form: Form) -> None:
     model, record = folded(trained())
     write_folded(model, tmp_path / "out", form, record)
@@ -81,7 +89,7 @@ def test_the_record_has_the_hash_of_the_file_and_follows_its_schema(tmp_path: Pa
     assert read_record(tmp_path / "out.pt") == written
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", OF_MODULES)
 def test_the_same_fold_gives_the_same_bytes(tmp_path: Path, form: Form) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -137,6 +145,52 @@ def test_a_failing_write_changes_nothing(
     with pytest.raises(NotAnalysedError, match="No space left on device"):
         write_folded(model, tmp_path / "out.pt", Form.MODULE, record)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("form", OF_MODULES)
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_disk_that_is_full_half_way_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form, exists: bool
+) -> None:
+    model, record = folded(trained())
+    if exists:
+        (tmp_path / "out").write_bytes(b"old")
+    before = contents(tmp_path)
+    opened = Path.open
+
+    def limited(path: Path, *arguments: Any) -> Any:
+        stream = opened(path, *arguments)
+        if arguments != ("r+b",):
+            return stream
+
+        class Limited(io.BytesIO):
+            def write(self, data: Any) -> int:
+                stream.write(memoryview(data)[:100])
+                stream.flush()
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        return Limited()
+
+    monkeypatch.setattr(Path, "open", limited)
+    with pytest.raises(NotAnalysedError, match="cannot be written: No space left on device"):
+        write_folded(model, tmp_path / "out", form, record)
+    monkeypatch.undo()
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(("free", "fits"), [(0, False), (2 << 20, True)])
+def test_space_is_looked_for_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
+) -> None:
+    model, record = folded(trained())
+    monkeypatch.setattr(write.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    if fits:
+        write_folded(model, tmp_path / "out.pt", Form.MODULE, record)
+        return
+    monkeypatch.setattr(write, "_temporary", None)  # nothing is begun
+    with pytest.raises(NotAnalysedError, match=r"There is no space for `.*out\.pt`: it takes .* and 0\.0 MiB are free"):
+        write_folded(model, tmp_path / "out.pt", Form.MODULE, record)
+    assert contents(tmp_path) == {}
 
 
 def test_an_interruption_between_the_two_files_leaves_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

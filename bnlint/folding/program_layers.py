@@ -1,0 +1,131 @@
+"""An exported program as a module with layers under the paths of the original model, to be folded as any other."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+
+from bnlint.errors import UsageError
+from bnlint.folding.plan import Kept
+from bnlint.folding.program_operators import NORMS, arguments_of, build, source_of, tensors_of
+from bnlint.tracing.roles import operator_name
+
+_CHECKS = frozenset({"_assert_tensor_metadata", "_assert_scalar"})
+"""Operators that only check, among other things the data type, which is another one in the proof."""
+
+_STATES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class ProgramLayers:
+    """An exported program with layers.
+
+    Attributes:
+        module: The module; its parameters are those of the program.
+        calls: Path of the layer by the name of the node that calls it in the program.
+        kept: BatchNorms that stayed operators.
+    """
+
+    module: fx.GraphModule
+    calls: Mapping[str, str]
+    kept: tuple[Kept, ...]
+
+
+def with_layers(program: ExportedProgram) -> ProgramLayers:
+    """Make layers of the operators of a program that are layers.
+
+    Args:
+        program: A program of any dialect; it is not changed.
+
+    Returns:
+        The layers. Operators whose weights are computed, or are shared by calls that differ, stay operators.
+
+    Raises:
+        UsageError: If a BatchNorm in the program trains.
+    """
+    unlifted = program.module()
+    graph: fx.Graph = copy.deepcopy(unlifted.graph)
+    for node in list(graph.nodes):
+        if node.op == "call_module" or _operator(node) in _CHECKS:  # guards on the inputs
+            graph.erase_node(node)
+    module = fx.GraphModule(unlifted, graph, "ExportedProgram")
+    calls: dict[str, str] = {}
+    kept = []
+    for node in list(graph.nodes):
+        _require_no_training(node)
+        path = _path(node)
+        if path and _make_layer(module, node, path, program.state_dict):
+            calls[node.name] = path
+        elif _operator(node) in NORMS:
+            kept.append(Kept(path or node.name, _STAYS, _STAYS))
+    graph.eliminate_dead_code()
+    graph.lint()
+    module.recompile()
+    return ProgramLayers(module.eval(), calls, tuple(kept))
+
+
+_STAYS = "the program computes its statistics or its affine, or shares them between calls that differ"
+
+
+def _operator(node: fx.Node) -> str:
+    return operator_name(node.target) if node.op == "call_function" else ""
+
+
+def _require_no_training(node: fx.Node) -> None:
+    if "batch_norm" not in _operator(node):
+        return
+    arguments = arguments_of(node)
+    if arguments.get("training") or _operator(node) in ("_native_batch_norm_legit", "_batch_norm_with_update"):
+        cause = "The program was exported in training mode: its BatchNorm uses the statistics of the batch."
+        raise UsageError(cause, "Call model.eval() first, and export the model again.")
+
+
+def _path(node: fx.Node) -> str:
+    """Path of the layer that an operator was: the owner of its weights, where they have the names of a layer's."""
+    if not _operator(node):
+        return ""
+    names = {leaf: value for leaf, value in tensors_of(node).items() if value is not None}
+    owners = set()
+    for leaf, value in names.items():
+        owner, _, name = str(value.target).rpartition(".") if value.op == "get_attr" else ("", "", "")
+        owners.add(owner if name == leaf else "")
+    return owners.pop() if len(owners) == 1 else ""
+
+
+def _make_layer(module: fx.GraphModule, node: fx.Node, path: str, state: Mapping[str, Tensor]) -> bool:
+    values = {leaf: None if value is None else _tensor(module, value) for leaf, value in tensors_of(node).items()}
+    layer, source = build(node, values), source_of(node)
+    if layer is None or source is None:
+        return False
+    there = module.get_submodule(path)
+    is_made = type(there).__module__.startswith("torch.nn.modules.") and type(there) is not nn.Module
+    if is_made and repr(there) != repr(layer):
+        return False
+    if any(True for _ in there.children()) or not set(dict(there.named_parameters())) <= set(_STATES):
+        return False
+    results = [user for user in node.users if _operator(node) != "batch_norm" and user.target is operator.getitem]
+    if results and [user.args[1] for user in node.users] != [0]:  # the statistics that a core operator gives back
+        return False
+    if not is_made:
+        if hasattr(layer, "num_batches_tracked"):
+            layer._buffers["num_batches_tracked"] = state.get(f"{path}.num_batches_tracked")
+        owner, _, name = path.rpartition(".")
+        module.get_submodule(owner)._modules[name] = layer
+    with module.graph.inserting_before(node):
+        call = module.graph.call_module(path, (source,))
+    call.meta = copy.copy((results or [node])[0].meta)
+    for replaced in (*results, node):
+        replaced.replace_all_uses_with(call)
+        module.graph.erase_node(replaced)
+    return True
+
+
+def _tensor(module: nn.Module, node: fx.Node) -> Tensor:
+    owner, _, name = str(node.target).rpartition(".")
+    tensor: Tensor = getattr(module.get_submodule(owner), name)
+    return tensor
