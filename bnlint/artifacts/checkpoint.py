@@ -1,95 +1,57 @@
-"""Files of `torch.save` and pickles: loaded without running anything, unless the user trusts them."""
+"""Whole models in files, loaded by running the code that the files name, once the user allows it."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bnlint.artifacts.pickle_scan import first_foreign_name
 from bnlint.artifacts.sniff import Kind
 from bnlint.artifacts.user_code import first_line, user_code
 from bnlint.errors import NotAnalysedError
 
-_TRUST = "`--trust` runs the file's code: give it only for a file from someone you trust."
-_AGAIN = "Download or copy it again."
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def load_data(path: Path, name: str, kind: Kind) -> Any:
-    """Load a file of `torch.save` as data: tensors and plain containers, no code.
-
-    Args:
-        path: The file.
-        name: What the user called it.
-        kind: Its format.
-
-    Returns:
-        What was saved, with the tensors of a zip file mapped into memory and read when they are used.
-
-    Raises:
-        NotAnalysedError: The file needs its own code to be run, or is damaged.
-    """
-    import torch
-
-    if kind is Kind.PICKLE:
-        raise _refusal(path, name, kind)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is Kind.TORCH_ZIP)
-    except Exception as error:  # every kind of damage raises its own kind of exception
-        raise _refusal(path, name, kind, error) from error
-
-
-def load_trusted(path: Path, name: str, kind: Kind) -> Any:
-    """Load a file of `torch.save`, or a plain pickle, and run whatever code it asks for.
+def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str]) -> nn.Module:
+    """Load a whole model, and run whatever code its file asks for.
 
     Args:
         path: The file.
         name: What the user called it.
         kind: Its format.
+        keys: The keys that lead to the model in what the file holds.
 
     Returns:
-        What was saved.
+        The model, on the CPU.
 
     Raises:
-        NotAnalysedError: The file is damaged, or its code cannot be found or raises.
+        NotAnalysedError: The file is damaged, or its code cannot be found, raises or makes something else.
     """
-    import torch
+    from torch import nn
 
     try:
         with user_code():
-            if kind is Kind.PICKLE:
-                with path.open("rb") as stream:
-                    return pickle.load(stream)
-            return torch.load(path, map_location="cpu", weights_only=False, mmap=kind is Kind.TORCH_ZIP)
+            found = _load(path, kind)
+            for key in keys:
+                found = found[key]
     except (Exception, SystemExit) as error:
-        if _is_cut(path, kind, error):
-            raise NotAnalysedError(f"`{name}` is cut short or damaged.", _AGAIN) from error
         cause = f"`{name}` cannot be unpickled: {type(error).__name__}: {first_line(error)}."
         raise NotAnalysedError(cause, _missing_code_hint(error)) from error
+    if not isinstance(found, nn.Module):
+        raise NotAnalysedError(f"Unpickled, `{name}` is a `{type(found).__name__}` and no model.")
+    return found
 
 
-def _refusal(path: Path, name: str, kind: Kind, error: Exception | None = None) -> NotAnalysedError:
-    if _is_cut(path, kind, error):
-        return NotAnalysedError(f"`{name}` is cut short or damaged.", _AGAIN)
-    foreign = first_foreign_name(path, kind)
-    if foreign is not None:
-        cause = f"`{name}` holds a pickled `{foreign}`, which only running the file's own code can rebuild."
-        return NotAnalysedError(cause, _TRUST)
-    if error is None:
-        return NotAnalysedError(f"`{name}` is a Python pickle that torch.save did not write.", _TRUST)
-    if isinstance(error, pickle.UnpicklingError):
-        # Torch writes a page of advice before the reason.
-        reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
-        return NotAnalysedError(f"`{name}` is more than data: {reason.splitlines()[0].rstrip('. ')}.", _TRUST)
-    return NotAnalysedError(f"`{name}` is damaged: {first_line(error)}.", _AGAIN)
+def _load(path: Path, kind: Kind) -> Any:
+    import torch
 
-
-def _is_cut(path: Path, kind: Kind, error: BaseException | None) -> bool:
-    try:
-        first_foreign_name(path, kind)
-    except ValueError:
-        return True
-    return isinstance(error, EOFError) or "unexpected EOF" in str(error)
+    if kind is Kind.PICKLE:
+        with path.open("rb") as stream:
+            return pickle.load(stream)
+    return torch.load(path, map_location="cpu", weights_only=False, mmap=kind is Kind.TORCH_ZIP)
 
 
 def _missing_code_hint(error: BaseException) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bnlint.artifacts.names import strip_wrappers
 from bnlint.artifacts.user_code import first_line
-from bnlint.artifacts.weights import strip_wrappers
 from bnlint.errors import NotAnalysedError
 
 if TYPE_CHECKING:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bnlint.artifacts.address import is_remote
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.import_string import import_model, is_import_string
+from bnlint.artifacts.known.packages import NEURAL_NETWORKS, admitted
 from bnlint.artifacts.sniff import Content, Kind, sniff
 from bnlint.artifacts.user_code import user_code
 from bnlint.errors import NotAnalysedError, UsageError
 
+if TYPE_CHECKING:
+    from bnlint.artifacts.saved import Saved
+
 
 def read(
-    target: str, *, weights: str | None = None, kwargs: Mapping[str, Any] | None = None, trust: bool = False
+    target: str,
+    *,
+    weights: str | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
+    key: str = "",
+    allow: str | Iterable[str] = (),
 ) -> Artifact:
     """Read what the user named.
 
@@ -24,19 +35,25 @@ def read(
         weights: A file of weights for a target that is a model.
         kwargs: Keyword arguments for an import string that names a class or a function.
         trust: Whether code that a file carries may run.
+        key: Which of several models or sets of weights in a file, such as `ema`.
+        allow: Packages whose classes a whole model in a file may be made of, beside those of `torch.nn`.
 
     Returns:
         The model or its weights.
 
     Raises:
-        UsageError: The target is neither a file nor an import string, or the import string names no model.
-        NotAnalysedError: A file cannot be read, holds no model, needs `--trust`, or its weights do not fit.
+        UsageError: The target is neither a file nor an import string, the import string names no model, or a package
+            cannot be admitted.
+        NotAnalysedError: A file cannot be read, holds no model, or its weights do not fit.
     """
-    if target and _exists(Path(target)):
+    packages = admitted(allow)
+    if target and (is_remote(target) or _exists(Path(target))):
         if kwargs:
             raise UsageError(f"`{target}` is a file: `--kwargs` is for an import string.")
-        artifact, built = _read_file(target, trust), False
+        artifact, built = _read_file(target, trust, "" if weights is not None else key, packages), False
     elif is_import_string(target):
+        if key and weights is None:
+            raise UsageError("`--key` chooses within a file, and none is given.")
         imported = import_model(target, kwargs)
         artifact, built = Artifact(target, "module", imported.module), imported.built
     else:
@@ -44,44 +61,124 @@ def read(
         raise UsageError(cause)
     if weights is None:
         return artifact
-    return _with_weights(artifact, weights, trust, mode_known=not built)
+    return _with_weights(artifact, weights, trust, key, mode_known=not built)
 
 
-def _with_weights(artifact: Artifact, weights: str, trust: bool, mode_known: bool) -> Artifact:
+def _with_weights(artifact: Artifact, weights: str, trust: bool, key: str, mode_known: bool) -> Artifact:
     from bnlint.artifacts.loading import load_weights
 
+    if artifact.not_live:
+        raise NotAnalysedError(f"`{artifact.target}` cannot be given other weights. {artifact.not_live}")
     if artifact.module is None:
         raise UsageError(f"`{artifact.target}` holds weights already: `--weights` needs a model to load them into.")
-    given = _read_file(weights, trust)
-    tensors = given.tensors if given.module is None else given.module.state_dict()
+    given = _read_file(weights, trust, key)
+    if given.onnx is not None:
+        cause = f"`{weights}` is an ONNX file, whose weights an exporter may have changed: they are of no other model."
+        raise UsageError(cause, "Check it by itself, or give the weights that it was exported from.")
     with user_code():
-        notes = load_weights(artifact.module, tensors, weights)
+        notes = load_weights(artifact.module, given.weights(), weights)
     notes = (*artifact.notes, *given.notes, *notes)
     return replace(artifact, weights_form=given.form, mode_known=mode_known, notes=notes)
 
 
-def _read_file(name: str, trust: bool) -> Artifact:
+def _read_file(name: str, trust: bool, key: str, packages: tuple[str, ...] | None = None) -> Artifact:
+    """Read a file; a whole model in it becomes a live one only where `packages` say what is known code."""
+    if is_remote(name):
+        from bnlint.artifacts.lazy_tensors import LazyTensors
+        from bnlint.artifacts.remote import read_remote
+
+        fetched = read_remote(name, key)
+        tensors = LazyTensors(fetched.tensors)
+        return Artifact(name, fetched.form, saved=fetched, tensors=tensors, mode_known=False, notes=fetched.notes)
     path = Path(name)
     kind = _sniff(path, name)
-    if kind is Kind.SAFETENSORS:
-        from bnlint.artifacts.safetensors_file import read_safetensors
+    if kind is Kind.PROGRAM:
+        from bnlint.artifacts.lazy_tensors import LazyTensors
+        from bnlint.artifacts.program_archive import read_program
 
-        weights = read_safetensors(path, name)
-        return Artifact(name, weights.form, tensors=weights.tensors, mode_known=False, notes=weights.notes)
+        if key:
+            raise UsageError(f"`{name}` is a program, which is one model: `--key` does not apply.")
+        program = read_program(path, name)
+        tensors = LazyTensors(program.tensors)
+        return Artifact(name, "exported_program", program=program, tensors=tensors, notes=program.notes)
 
-    from bnlint.artifacts.checkpoint import load_data, load_trusted
-    from bnlint.artifacts.weights import SavedModule, find_weights
+    if kind is Kind.ONNX:
+        return _read_onnx(path, name, key)
 
-    saved = load_trusted(path, name, kind) if trust else load_data(path, name, kind)
-    found = find_weights(saved, name)
-    if isinstance(found, SavedModule):
-        return Artifact(name, "pickled_module", found.module, notes=found.notes)
-    return Artifact(name, found.form, tensors=found.tensors, mode_known=False, notes=found.notes)
+    from bnlint.artifacts.lazy_tensors import LazyTensors
+
+    known = () if trust or packages is None else (NEURAL_NETWORKS, *packages)
+    saved = _read_saved(path, name, kind, key, known)
+    loadable = kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE)
+    if saved.modules and trust and kind is not None and loadable:
+        return _load_trusted(path, name, kind, saved)
+    if saved.modules and known and loadable:
+        return _make_live(name, saved, packages or ())
+    tensors = LazyTensors(saved.tensors)
+    return Artifact(name, saved.form, saved=saved, tensors=tensors, mode_known=bool(saved.modules), notes=saved.notes)
 
 
-def _sniff(path: Path, name: str) -> Kind:
+def _read_onnx(path: Path, name: str, key: str) -> Artifact:
+    from bnlint.artifacts.onnx_file import read_onnx_file
+
+    if key:
+        raise UsageError(f"`{name}` is a program, which is one model: `--key` does not apply.")
+    model = read_onnx_file(path, name)
+    return Artifact(name, "onnx", onnx=model, notes=model.notes)
+
+
+def _make_live(name: str, saved: Saved, packages: tuple[str, ...]) -> Artifact:
+    from bnlint.artifacts.known.model import live_model
+    from bnlint.artifacts.lazy_tensors import LazyTensors
+
+    module, not_live = live_model(saved, packages)
+    notes = (*saved.notes, not_live) if not_live else saved.notes
+    return Artifact(
+        name,
+        saved.form,
+        module,
+        saved=saved,
+        tensors=LazyTensors(saved.tensors),
+        notes=notes,
+        not_live=not_live,
+        vetted=bool(packages),
+    )
+
+
+def _load_trusted(path: Path, name: str, kind: Kind, saved: Saved) -> Artifact:
+    from bnlint.artifacts.checkpoint import load_module
+
+    module = load_module(path, name, kind, saved.keys)
+    return Artifact(name, saved.form, module, saved=saved, notes=saved.notes)
+
+
+def _read_saved(path: Path, name: str, kind: Kind | None, key: str, known: tuple[str, ...]) -> Saved:
+    """Read a file, or a folder, of which there is no kind, as data."""
+    if kind is None:
+        from bnlint.artifacts.shards import read_folder
+
+        return read_folder(path, name, key)
+    if kind is Kind.INDEX:
+        from bnlint.artifacts.shards import read_index
+
+        return read_index(path, name, key)
+    if kind is Kind.TORCHSCRIPT:
+        from bnlint.artifacts.torchscript import read_torchscript
+
+        return read_torchscript(path, name, key).saved
+    if kind is Kind.PACKAGE:
+        from bnlint.artifacts.package_archive import read_package_archive
+
+        return read_package_archive(path, name, key)
+
+    from bnlint.artifacts.saved import read_saved
+
+    return read_saved(path, name, kind, key, known)
+
+
+def _sniff(path: Path, name: str) -> Kind | None:
     if path.is_dir():
-        raise NotAnalysedError(f"`{name}` is a folder.", "Name the file in it.")
+        return None
     content = _content(path, name)
     if content.kind is Kind.UNREADABLE:
         raise NotAnalysedError(f"`{name}` is {content.words}.", content.hint)

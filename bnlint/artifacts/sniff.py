@@ -10,6 +10,8 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from bnlint.artifacts.inert.protobuf import BadMessageError, fields
+
 HEAD_SIZE: Final = 4096
 """How many bytes, from the start of the file, are looked at."""
 
@@ -21,6 +23,11 @@ class Kind(enum.Enum):
     TORCH_LEGACY = "torch.save before torch 1.6"
     PICKLE = "plain pickle"
     SAFETENSORS = "safetensors"
+    PROGRAM = "torch.export"
+    TORCHSCRIPT = "torch.jit"
+    PACKAGE = "torch.package"
+    INDEX = "index of shards"
+    ONNX = "ONNX"
     UNREADABLE = "unreadable"
 
 
@@ -58,6 +65,13 @@ _OTHER_FORMATS: Final = (
     (b"GGUF", "a GGUF file"),
     (b"\x7fELF", "a compiled program"),
 )
+_ONNX_PRODUCER: Final = 2
+_ONNX_GRAPH: Final = 7
+_ONNX_FIELDS: Final = {
+    1: False, 2: True, 3: True, 4: True, 5: False, 6: True, 7: True, 8: True, 14: True, 20: True, 25: True, 26: True,
+}  # fmt: skip
+"""Fields of `onnx.ModelProto`, and whether each is a text or a message: 1 is the version of the format."""
+_NEWEST_ONNX: Final = 100
 BAD_ZIP: Final = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -95,7 +109,17 @@ def sniff(file: BinaryIO) -> Content:
         return _zip(file)
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return _pickle(head)
-    return _no_model(head, size)
+    return _onnx(file, head, size) or _no_model(head, size)
+
+
+def is_index(head: bytes) -> bool:
+    """Whether a file that begins with these bytes may be an index of shards: an object of JSON with a map of weights.
+
+    Args:
+        head: Its first bytes.
+    """
+    text = head.lstrip()
+    return text.startswith(b"{") and (b'"weight_map"' in text or (b'"metadata"' in text and b'"total_size"' in text))
 
 
 def inner_name(member: str) -> str:
@@ -119,24 +143,73 @@ def _zip(file: BinaryIO) -> Content:
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
+            members = archive.infolist()
     except BAD_ZIP:
         return _unreadable("cut short or damaged: a zip archive whose list of contents is missing", _AGAIN)
+    if members and all(member.header_offset for member in members):
+        # Of a `.pt2` that was cut, the archive of example inputs in it may be all that is left whole.
+        return _unreadable("cut short or damaged: a zip archive whose list of contents is of another archive", _AGAIN)
+    names = [member.filename for member in members]
     inner = {inner_name(name) for name in names}
     # A TorchScript archive has a data.pkl as well.
-    if "constants.pkl" in inner or "model.json" in inner:
-        return _unreadable("a TorchScript archive, which bnlint does not read", _MODULE_INSTEAD)
+    if "constants.pkl" in inner:
+        return Content(Kind.TORCHSCRIPT, "a file of torch.jit.save")
+    if "model.json" in inner:
+        return _unreadable("a TorchScript archive from before torch 1.0, which bnlint does not read", _MODULE_INSTEAD)
+    if ".data/extern_modules" in inner:
+        return Content(Kind.PACKAGE, "a file of torch.package")
     if "archive_format" in inner or "serialized_exported_program.json" in inner:
-        return _unreadable("a torch.export program (`.pt2`), which bnlint does not read", _MODULE_INSTEAD)
+        return _program(inner)
     if "data.pkl" in inner:
         return Content(Kind.TORCH_ZIP, "a file of torch.save")
     return _unreadable("a zip archive that torch.save did not write")
+
+
+def _program(inner: set[str]) -> Content:
+    compiled = any(name.startswith("data/aotinductor/") for name in inner)
+    if compiled and not any(name.startswith("models/") for name in inner):
+        words = "a package of AOTInductor, which is native code: nothing to read"
+        return _unreadable(words, "Check the program that it was compiled from.")
+    return Content(Kind.PROGRAM, "a file of torch.export")
 
 
 def _pickle(head: bytes) -> Content:
     if _LEGACY_MAGIC in head[:32]:
         return Content(Kind.TORCH_LEGACY, "a file of torch.save")
     return Content(Kind.PICKLE, "a Python pickle that torch.save did not write")
+
+
+def _onnx(file: BinaryIO, head: bytes, size: int) -> Content | None:
+    """An ONNX file has no magic number: it begins with the version of its format, then who made it, or the graph."""
+    if head[:1] != b"\x08":
+        return None
+    numbers = set()
+    try:
+        for field in fields(file, 0, size):
+            known = _ONNX_FIELDS.get(field.number)
+            if known is None or known != field.is_bytes:
+                return None
+            if field.number == _ONNX_PRODUCER and not _is_name(head[field.content : field.end]):
+                return None  # a SavedModel of TensorFlow, whose second field is a message
+            numbers.add(field.number)
+            if field.end > size:
+                break
+            if field.number == 1 and not 0 < field.value < _NEWEST_ONNX:
+                return None
+        else:
+            return Content(Kind.ONNX, "an ONNX file") if _ONNX_GRAPH in numbers else None
+    except BadMessageError:
+        pass
+    if len(numbers) < 2:
+        return None
+    return _unreadable("an ONNX file cut short: a part of it reaches beyond its end", _AGAIN)
+
+
+def _is_name(text: bytes) -> bool:
+    try:
+        return len(text) < HEAD_SIZE // 4 and text.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _no_model(head: bytes, size: int) -> Content:
@@ -149,6 +222,8 @@ def _no_model(head: bytes, size: int) -> Content:
         return _unreadable("a tar archive, not a model", "Unpack it and name the file in it.")
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return _unreadable("an HTML page, not a model", _AGAIN)
+    if is_index(head):
+        return Content(Kind.INDEX, "an index of shards")
     if _is_text(head):
         return _unreadable(
             "text, not a model", "A model in Python code is named by an import string `package.module:name`."

@@ -10,12 +10,10 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from bnlint.report import Location
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.kinds import How, NormKind, Role
-from bnlint.tracing.norms import kind_by_name
+from bnlint.tracing.kinds import How, NormKind, Role, kind_by_name
 from bnlint.tracing.roles import operator_name, operator_role
-from bnlint.tracing.source import caller_in_text
+from bnlint.tracing.source import location_of_call
 from bnlint.tracing.trace import NormCall, Trace
 
 _KINDS = {
@@ -51,6 +49,20 @@ def trace_exported(program: ExportedProgram) -> Trace:
     output = graph.graph_copy(program.graph, copies)
     graph.output(output)
     attributes = _name_inputs(program, {node.name: copies[node] for node in copies})
+    return trace_of_graph(graph, attributes)
+
+
+def trace_of_graph(graph: fx.Graph, attributes: Mapping[str, Any]) -> Trace:
+    """Make a trace of the graph of an exported program, whether it is live or comes from a file.
+
+    Args:
+        graph: A graph of its own; the `meta` of its nodes is completed. Inputs have their `role` already, and
+            `attribute` where they stand for a parameter, a buffer or a constant.
+        attributes: These by name.
+
+    Returns:
+        A trace of how `exported`; not complete where a call has a graph of its own, or an unknown operator.
+    """
     calls = []
     for node in graph.nodes:
         node.meta.setdefault("role", _role(node))
@@ -66,6 +78,7 @@ def trace_exported(program: ExportedProgram) -> Trace:
         batch_size=user_inputs.batch_size,
         norm_calls=tuple(calls),
         attributes=attributes,
+        complete=not any(node.meta["role"] is Role.UNKNOWN for node in graph.nodes),
     )
 
 
@@ -112,7 +125,9 @@ def _role(node: fx.Node) -> Role:
         case "output":
             return Role.OUTPUT
         case _:
-            return operator_role(node.target)
+            # `torch.cond`, a block under `torch.no_grad()` and their like are called with graphs of their own.
+            inner = any(argument.op == "get_attr" for argument in node.all_input_nodes)
+            return Role.UNKNOWN if inner else operator_role(node.target)
 
 
 def _norm_call(node: fx.Node) -> NormCall | None:
@@ -135,7 +150,7 @@ def _norm_call(node: fx.Node) -> NormCall | None:
         functional=not is_norm,
         uses_batch_statistics=_uses_batch(name, kind, arguments),
         arguments=arguments,
-        location=_location(node),
+        location=location_of_call(node),
     )
 
 
@@ -173,10 +188,6 @@ def _uses_batch(name: str, kind: NormKind, arguments: Mapping[str, Any]) -> bool
     if name == "_batch_norm_with_update":
         return True
     return bool(arguments.get("training", False)) or arguments.get("running_mean") is None
-
-
-def _location(node: fx.Node) -> Location | None:
-    return caller_in_text(node.meta.get("stack_trace") or "")
 
 
 def tensors_of_call(call: NormCall, attributes: Mapping[str, Any]) -> dict[str, Tensor]:

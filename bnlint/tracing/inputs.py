@@ -60,7 +60,7 @@ def as_inputs(given: object) -> Inputs:
 
     Args:
         given: A tensor, a tuple or list of arguments, a dict of keyword arguments, or texts such as `1x3x224x224`,
-            `1x77:int64`, `input_ids=1x128:int64` and names of `.pt`, `.npz` and `.npy` files.
+            `1x77:int64`, `input_ids=1x128:int64` and names of `.pt`, `.npz`, `.npy` and `.safetensors` files.
 
     Returns:
         The inputs.
@@ -95,7 +95,7 @@ def _one(item: object) -> Inputs:
     match = _SPECIFICATION.fullmatch(item)
     if match is not None:
         return _from_specification(match)
-    if Path(item).suffix in (".pt", ".pth", ".npz", ".npy"):
+    if Path(item).suffix in (".pt", ".pth", ".npz", ".npy", ".safetensors"):
         return _from_file(Path(item))
     raise UsageError(
         f"{item!r} is not an input.",
@@ -116,20 +116,34 @@ def _from_specification(match: re.Match[str]) -> Inputs:
 
 
 def _from_file(path: Path) -> Inputs:
+    return _from_value(path, read_values(path))
+
+
+def read_values(path: Path) -> Any:
+    """The tensors in a file: one, or a structure of them as it was saved; nothing in the file is run.
+
+    Args:
+        path: A `.pt` or `.pth` file of `torch.save`, a `.npz` or `.npy` file of numpy, or a `.safetensors` file.
+
+    Raises:
+        NotAnalysedError: If it cannot be read.
+    """
     try:
-        if path.suffix in (".npz", ".npy"):
+        if path.suffix == ".npy":
+            return torch.from_numpy(numpy.load(path, allow_pickle=False))
+        if path.suffix == ".npz":
             loaded = numpy.load(path, allow_pickle=False)
-            value = (
-                {k: torch.from_numpy(loaded[k]) for k in loaded} if path.suffix == ".npz" else torch.from_numpy(loaded)
-            )
-        else:
-            value = torch.load(path, map_location="cpu", weights_only=True)
+            return {name: torch.from_numpy(loaded[name]) for name in loaded}
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise NotAnalysedError(f"There is no input file {path}.") from None
     except Exception as error:
         cause = f"The input file {path} cannot be read ({type(error).__name__})."
         raise NotAnalysedError(cause, "Save tensors with torch.save or numpy.savez.") from error
-    return _from_value(path, value)
 
 
 def _from_value(path: Path, value: Any) -> Inputs:

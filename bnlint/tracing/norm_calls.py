@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from bnlint.tracing.kinds import NormKind
 from bnlint.tracing.norms import FUNCTIONS, is_frozen_batch_norm, norm_kind
+from bnlint.tracing.scripted import baked_training
 from bnlint.tracing.source import location
 from bnlint.tracing.trace import NormCall
 
@@ -92,6 +93,9 @@ def _module_call(node: fx.Node, module: nn.Module, registered: frozenset[str]) -
 
 def module_uses_batch_statistics(module: nn.Module, kind: NormKind) -> bool:
     """Whether a layer, in its present mode, normalises by the values at hand rather than by running statistics."""
+    baked = baked_training(module)
+    if baked is not None:
+        return baked
     if not isinstance(module, _NormBase):
         return kind is not NormKind.BATCH or (not is_frozen_batch_norm(module) and module.training)
     return module.training or module.running_mean is None or module.running_var is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from bnlint.tracing.kinds import NormKind
+from bnlint.tracing.kinds import NormKind, kind_by_name
 
 _CLASSES: tuple[tuple[type[nn.Module], NormKind], ...] = (
     (_BatchNorm, NormKind.BATCH),
@@ -22,14 +21,6 @@ _CLASSES: tuple[tuple[type[nn.Module], NormKind], ...] = (
     (nn.RMSNorm, NormKind.RMS),
     (nn.LocalResponseNorm, NormKind.LOCAL_RESPONSE),
     (nn.CrossMapLRN2d, NormKind.LOCAL_RESPONSE),
-)
-
-_NAMES: tuple[tuple[re.Pattern[str], NormKind], ...] = (
-    (re.compile(r"BatchNorm(Act)?([123]d)?$|^FrozenBatchNorm|^FrozenBN", re.IGNORECASE), NormKind.BATCH),
-    (re.compile(r"RMSNorm(2d)?$", re.IGNORECASE), NormKind.RMS),
-    (re.compile(r"LayerNorm([123]d)?$", re.IGNORECASE), NormKind.LAYER),
-    (re.compile(r"InstanceNorm([123]d)?$", re.IGNORECASE), NormKind.INSTANCE),
-    (re.compile(r"GroupNorm$", re.IGNORECASE), NormKind.GROUP),
 )
 
 FUNCTIONS: dict[Callable[..., Any], NormKind] = {
@@ -73,11 +64,6 @@ def norm_kind(module: nn.Module) -> NormKind | None:
     if module._modules or (kind is NormKind.BATCH and getattr(module, "running_var", None) is None):
         return None
     return kind
-
-
-def kind_by_name(class_name: str) -> NormKind | None:
-    """The kind of normalisation that a class name stands for, `None` for other names."""
-    return next((kind for pattern, kind in _NAMES if pattern.search(class_name)), None)
 
 
 def is_frozen_batch_norm(module: nn.Module) -> bool:

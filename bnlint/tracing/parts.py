@@ -43,7 +43,8 @@ def add_parts(
 def _descend(
     graph: fx.Graph, attributes: dict[str, Any], model: nn.Module, path: str, missing: set[str], deadline: float
 ) -> None:
-    for name, child in model.get_submodule(path).named_children():
+    owner = dict(model.named_modules())[path]  # TorchScript refuses `get_submodule`
+    for name, child in owner.named_children():
         child_path = f"{path}.{name}" if path else name
         below = {norm for norm in missing if norm == child_path or norm.startswith(f"{child_path}.")}
         if not below or time.monotonic() > deadline:

@@ -28,13 +28,17 @@ _LEAST = 1.0
 """Seconds that a fallback gets even if the attempts before it took all the time."""
 
 
-def trace_module(model: nn.Module, inputs: Inputs | None = None, timeout: float = DEFAULT_TIMEOUT) -> Trace:
+def trace_module(
+    model: nn.Module, inputs: Inputs | None = None, timeout: float = DEFAULT_TIMEOUT, *, values: bool = True
+) -> Trace:
     """Get the best graph of a model.
 
     Args:
         model: The model; it is not changed.
         inputs: What to call it with; guessed if not given.
         timeout: Seconds for all attempts together.
+        values: Whether a copy may be run with values in CPU memory, where its code needs them. The attributes of a
+            model from a file of unknown origin can ask for any amount of memory.
 
     Returns:
         The trace. Tracing never raises because of the model: the reason of a failure is in `Trace.reason`.
@@ -42,7 +46,7 @@ def trace_module(model: nn.Module, inputs: Inputs | None = None, timeout: float 
     deadline = time.monotonic() + timeout
     best: tuple[Record, Inputs] | None = None
     for candidate in [inputs] if inputs is not None else guesses(model):
-        recorded, how, reason = _record(model, candidate, deadline)
+        recorded, how, reason = _record(model, candidate, deadline, values)
         if recorded.error is None:
             return _whole(recorded, candidate, how, reason)
         if best is None or len(recorded.norm_calls) > len(best[0].norm_calls):
@@ -52,9 +56,9 @@ def trace_module(model: nn.Module, inputs: Inputs | None = None, timeout: float 
     return _fall_back(model, best, deadline)
 
 
-def _record(model: nn.Module, inputs: Inputs, deadline: float) -> tuple[Record, How, str]:
+def _record(model: nn.Module, inputs: Inputs, deadline: float, values: bool) -> tuple[Record, How, str]:
     recorded = record(model, inputs, timeout=_left(deadline))
-    if recorded.error is None or not recorded.needs_values or isinstance(recorded.error, OutOfTime):
+    if recorded.error is None or not (values and recorded.needs_values) or isinstance(recorded.error, OutOfTime):
         return recorded, How.RECORDED, ""
     line = where(recorded.error)
     reason = f"the model's code needs values{f' at {line}' if line else ''}, so it was run on a copy in CPU memory"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from torch._ops import OpOverloadPacket
 
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.norms import norm_kind
@@ -113,6 +114,10 @@ BY_MODULE: dict[str, Role] = {name: role for role, names in _MODULES.items() for
 """Role by class name of a module, looked up along its bases."""
 
 
+_OWN = frozenset({"aten", "prims", "torchvision", "quantized", "mkldnn", "onednn", "torchao"})
+"""Namespaces of operators that do what their name says."""
+
+
 def operator_name(target: Callable[..., Any] | str) -> str:
     """The bare name of an operator: no namespace, no overload, no trailing underscore.
 
@@ -120,12 +125,15 @@ def operator_name(target: Callable[..., Any] | str) -> str:
         target: A function, a method name or an `OpOverload`.
 
     Returns:
-        For example `relu` for `torch.relu_`, `F.relu`, `"relu_"` and `aten.relu.default`.
+        For example `relu` for `torch.relu_`, `F.relu`, `"relu_"` and `aten.relu.default`; with its namespace for an
+        operator of another library.
     """
     if isinstance(target, str):
         name = target
     else:
         packet = getattr(target, "overloadpacket", target)
+        if isinstance(packet, OpOverloadPacket) and (namespace := packet._qualified_op_name.split("::")[0]) not in _OWN:
+            return f"{namespace}::{packet.__name__}"  # what another library calls `flatten` may do anything
         name = getattr(packet, "__name__", type(target).__name__)
     name = name.split(".")[0]
     return name if name.startswith("__") else name.rstrip("_") or name

@@ -8,16 +8,22 @@ import re
 import sys
 import types
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from bnlint.report import Location
 
 _INTERNAL = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parent.parent}{os.sep}")
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\w+)')
+_START = str(Path(__file__).with_name("record.py"))
+"""Where a recorded run of a model begins: frames further out are of whoever called bnlint."""
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d{1,9}), in (\w+)')
+
+_INTERNAL_ELSEWHERE = re.compile(r"[/\\](site|dist)-packages[/\\](torch|bnlint)[/\\]")
+"""Torch's own files on the machine where a program was exported."""
 
 Frame = tuple[str, int, str]
 """File name, line number, function name."""
@@ -30,12 +36,17 @@ def is_internal(file: str) -> bool:
 
 
 def caller() -> Frame | None:
-    """The innermost frame outside torch and bnlint: the user's line. Cheap enough for every call of a run."""
+    """The innermost frame outside torch and bnlint: the user's line. Cheap enough for every call of a run.
+
+    `None` where a recorded model is made of nothing but torch's own modules: no line of the user calls anything.
+    """
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if not is_internal(code.co_filename):
             return code.co_filename, frame.f_lineno, code.co_name
+        if code.co_filename == _START:
+            return None
         frame = frame.f_back
     return None
 
@@ -55,6 +66,27 @@ def caller_in_text(stack_trace: str) -> Location | None:
     return None
 
 
+def caller_in_saved_text(stack_trace: str) -> Location | None:
+    """The innermost line outside torch of a stack trace in a file from anywhere.
+
+    Args:
+        stack_trace: As `torch.export` writes it.
+
+    Returns:
+        The place, without the text of the line: the trace can name any file of this machine, and none is opened.
+    """
+    for file, line, function in reversed(_FRAME.findall(stack_trace)):
+        if not is_internal(file) and not _INTERNAL_ELSEWHERE.search(file):
+            return Location(_relative_by_name(file), int(line), function)
+    return None
+
+
+def location_of_call(node: fx.Node) -> Location | None:
+    """The user's line of a call in the graph of an exported program."""
+    known: Location | None = node.meta.get("location")
+    return known or caller_in_text(node.meta.get("stack_trace") or "")
+
+
 @cache
 def relative_path(file: str) -> str:
     """The path of a source file relative to the current folder or to the import root that it comes from."""
@@ -62,6 +94,15 @@ def relative_path(file: str) -> str:
         return file
     path = Path(file).resolve()
     roots = [Path.cwd(), *(Path(entry).resolve() for entry in sys.path)]
+    nearest = max((root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None)
+    return path.name if nearest is None else path.relative_to(nearest).as_posix()
+
+
+@cache
+def _relative_by_name(file: str) -> str:
+    """Like `relative_path`, without a look at the file system."""
+    path = PurePath(file)
+    roots = [root for entry in (str(Path.cwd()), *sys.path) if (root := PurePath(entry)).is_absolute()]
     nearest = max((root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None)
     return path.name if nearest is None else path.relative_to(nearest).as_posix()
 

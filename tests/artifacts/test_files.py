@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bnlint.artifacts.read import read
-from bnlint.artifacts.safetensors_file import LazyTensors
+from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from tests.models import ConvNet, with_plausible_statistics
 
@@ -69,67 +69,91 @@ def test_safetensors_reads_only_what_is_asked_for(
 ) -> None:
     save_file({f"_orig_mod.{key}": value for key, value in model.state_dict().items()}, tmp_path / "model.bin")
     asked: list[str] = []
-    original = LazyTensors.__getitem__
-    monkeypatch.setattr(LazyTensors, "__getitem__", lambda self, key: asked.append(key) or original(self, key))
+    original = StoredTensor.as_torch
+    monkeypatch.setattr(StoredTensor, "as_torch", lambda self: asked.append(self.description.storage) or original(self))
     artifact = read(str(tmp_path / "model.bin"))
     assert artifact.form == "safetensors"
     assert set(artifact.tensors) == set(model.state_dict())
     assert asked == []
     assert torch.equal(artifact.tensors["bn1.running_var"], model.bn1.running_var)
-    assert asked == ["bn1.running_var"]
+    assert asked == ["_orig_mod.bn1.running_var"]
     with pytest.raises(KeyError):
         artifact.tensors["no.such.tensor"]
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("nested", [True, False], ids=["nested", "bare"])
-def test_a_whole_model_needs_trust(model: nn.Module, tmp_path: Path, zipped: bool, nested: bool) -> None:
+def test_a_whole_model_is_read_as_data_and_loaded_with_trust(
+    model: nn.Module, tmp_path: Path, zipped: bool, nested: bool
+) -> None:
     file = tmp_path / "model.pt"
     torch.save({"epoch": 3, "model": model} if nested else model, file, _use_new_zipfile_serialization=zipped)
-    refusal = _refused(file)
-    assert isinstance(refusal, NotAnalysedError)
-    assert "tests.models.ConvNet" in refusal.cause
-    assert "`--trust` runs the file's code" in refusal.hint
-
-    artifact = read(str(file), trust=True)
+    artifact = read(str(file))
     assert artifact.form == "pickled_module"
-    assert artifact.mode_known
-    assert isinstance(artifact.module, ConvNet)
-    assert not artifact.module.training
-    assert torch.equal(artifact.module.bn2.running_mean, model.bn2.running_mean)
+    assert artifact.module is None
+    assert artifact.saved is not None
+    assert artifact.saved.modules[0].class_path == "tests.models.ConvNet"
+    assert artifact.saved.modules[0].training is False
+    assert torch.equal(artifact.tensors["bn2.running_mean"], model.bn2.running_mean)
+
+    loaded = read(str(file), trust=True)
+    assert loaded.form == "pickled_module"
+    assert loaded.mode_known
+    assert isinstance(loaded.module, ConvNet)
+    assert not loaded.module.training
+    assert torch.equal(loaded.module.bn2.running_mean, model.bn2.running_mean)
 
 
 def test_a_model_of_plain_pickle(model: nn.Module, tmp_path: Path) -> None:
     file = tmp_path / "model.pkl"
     file.write_bytes(pickle.dumps(model))
-    assert "tests.models.ConvNet" in _refused(file).cause
+    saved = read(str(file)).saved
+    assert saved is not None
+    assert saved.modules[0].class_path == "tests.models.ConvNet"
     assert isinstance(read(str(file), trust=True).module, ConvNet)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_a_hostile_checkpoint_is_not_run(tmp_path: Path, zipped: bool) -> None:
+def test_a_hostile_checkpoint_is_not_run(model: nn.Module, tmp_path: Path, zipped: bool) -> None:
     file = tmp_path / "model.pt"
     sign = tmp_path / "was-run"
-    torch.save({"state_dict": {}, "extra": Bomb(sign)}, file, _use_new_zipfile_serialization=zipped)
-    assert "mkdir" in _refused(file).cause
-    assert not sign.exists()
+    hostile = {"state_dict": model.state_dict(), "extra": Bomb(sign)}
+    torch.save(hostile, file, _use_new_zipfile_serialization=zipped)
+    for trust in (False, True):  # weights need no code, whatever is allowed
+        saved = read(str(file), trust=trust).saved
+        assert saved is not None
+        assert any(name.endswith(".mkdir") for name in saved.called)
     file.write_bytes(pickle.dumps(Bomb(sign)))
     assert "mkdir" in _refused(file).cause
     assert not sign.exists()
 
 
-def test_arguments_beside_the_weights_need_trust(model: nn.Module, tmp_path: Path) -> None:
+def test_arguments_beside_the_weights_do_not_hinder(model: nn.Module, tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.pth"
     torch.save({"model": model.state_dict(), "args": Namespace(lr=0.1)}, file)
-    assert "argparse.Namespace" in _refused(file).cause
-    assert read(str(file), trust=True).form == "state_dict"
+    artifact = read(str(file))
+    assert artifact.form == "state_dict"
+    assert set(artifact.tensors) == set(model.state_dict())
 
 
-def test_a_torch_function_that_is_no_data(tmp_path: Path) -> None:
+def test_a_key_chooses_among_several(model: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.pth"
+    other = {name: value + 1 for name, value in model.state_dict().items()}
+    torch.save({"teacher": model.state_dict(), "student": {"state_dict": other}}, file)
+    refusal = _refused(file)
+    assert refusal.cause.endswith("several models or sets of weights: `teacher`, `student.state_dict`.")
+    assert "--key" in refusal.hint
+    for key, expected in (("teacher", model.state_dict()), ("student", other), ("student.state_dict", other)):
+        assert torch.equal(read(str(file), key=key).tensors["bn1.bias"], expected["bn1.bias"])
+    wrong = _refused(file, key="studnet")
+    assert isinstance(wrong, UsageError)
+    assert "`student.state_dict`" in wrong.hint
+
+
+def test_a_class_is_no_model(tmp_path: Path) -> None:
     file = tmp_path / "model.pt"
     torch.save({"load": torch.load}, file)
-    refusal = _refused(file)
-    assert "torch.serialization.load" in refusal.cause
+    assert "not a model or its weights" in _refused(file).cause
 
 
 def test_printing_while_unpickling_stays_off_stdout(
@@ -177,11 +201,11 @@ def test_a_truncated_file(model: nn.Module, tmp_path: Path, form: str, trust: bo
     assert "cut short" in refusal.cause
 
 
-def test_a_torchscript_archive_and_an_exported_program_are_recognised(model: nn.Module, tmp_path: Path) -> None:
-    torch.jit.save(torch.jit.trace(model, torch.zeros(1, 3, 8, 8)), tmp_path / "script.pt")
+def test_an_exported_program_is_recognised(model: nn.Module, tmp_path: Path) -> None:
     torch.export.save(torch.export.export(model, (torch.zeros(1, 3, 8, 8),)), tmp_path / "program.pt2")
-    assert "TorchScript" in _refused(tmp_path / "script.pt").cause
-    assert "torch.export" in _refused(tmp_path / "program.pt2", trust=True).cause
+    artifact = read(str(tmp_path / "program.pt2"))
+    assert artifact.form == "exported_program"
+    assert artifact.program is not None
 
 
 def test_saved_objects_that_are_no_checkpoint(tmp_path: Path) -> None:
@@ -189,7 +213,6 @@ def test_saved_objects_that_are_no_checkpoint(tmp_path: Path) -> None:
     for value, words in (({"a": "b"}, "`dict`"), ([1], "`list`"), (torch.zeros(3), "a bare tensor")):
         torch.save(value, file)
         assert words in _refused(file).cause
-        file.write_bytes(pickle.dumps(value))
         assert words in _refused(file, trust=True).cause
 
 
@@ -225,7 +248,7 @@ def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_safetensors_file_without_tensors(tmp_path: Path) -> None:
     save_file({}, tmp_path / "none.safetensors")
-    assert "without a single tensor" in _refused(tmp_path / "none.safetensors").cause
+    assert "not a single tensor" in _refused(tmp_path / "none.safetensors").cause
 
 
 def test_options_that_make_no_sense_for_a_file(model: nn.Module, tmp_path: Path) -> None:

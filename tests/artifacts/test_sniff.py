@@ -63,8 +63,11 @@ def test_a_damaged_zip_gets_an_answer(position: int, byte: int) -> None:
         (_saved({"w": torch.zeros(2)}, _use_new_zipfile_serialization=False, pickle_protocol=4), Kind.TORCH_LEGACY),
         (b"\x80\x04N.", Kind.PICKLE),
         (_safetensors(16), Kind.SAFETENSORS),
+        (_zip("a/archive_format", "a/models/model.json"), Kind.PROGRAM),
+        (_zip("a/archive_format", "a/models/model.json", "a/data/aotinductor/model/code.so"), Kind.PROGRAM),
+        (_zip("serialized_exported_program.json", "version"), Kind.PROGRAM),
     ],
-    ids=["zip", "legacy", "legacy protocol 4", "pickle", "safetensors"],
+    ids=["zip", "legacy", "legacy protocol 4", "pickle", "safetensors", "program", "with code", "old program"],
 )
 def test_formats_that_are_read(data: bytes, kind: Kind) -> None:
     assert _sniff(data).kind is kind
@@ -86,9 +89,7 @@ def test_a_safetensors_header_length_that_looks_like_a_pickle(header_length: int
         (b"\n<!DOCTYPE html><html>", "HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"),
         (b"PK\x03\x04" + b"\0" * 100, "cut short"),
-        (_zip("a/data.pkl", "a/constants.pkl"), "TorchScript"),
-        (_zip("a/archive_format", "a/models/model.json"), "torch.export"),
-        (_zip("serialized_exported_program.json"), "torch.export"),
+        (_zip("a/archive_format", "a/data/aotinductor/model/code.so"), "native code: nothing to read"),
         (_zip("arr_0.npy"), "zip archive that torch.save did not write"),
         (struct.pack("<Q", 10**6) + b"{}", "cut short"),
         (struct.pack("<Q", 2**63) + b"{}", "cut short"),
@@ -99,3 +100,16 @@ def test_what_is_not_read_is_named(data: bytes, words: str) -> None:
     content = _sniff(data)
     assert content.kind is Kind.UNREADABLE
     assert words in content.words
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (_zip("a/data.pkl", "a/constants.pkl"), Kind.TORCHSCRIPT),
+        (_zip("a/.data/extern_modules", "a/model/model.pkl"), Kind.PACKAGE),
+        (b'{"metadata": {"total_size": 3}, "weight_map": {"a": "b"}}', Kind.INDEX),
+        (b'{"weights": 3}', Kind.UNREADABLE),
+    ],
+)
+def test_archives_and_indexes_are_told_by_their_content(data: bytes, kind: Kind) -> None:
+    assert _sniff(data).kind is kind

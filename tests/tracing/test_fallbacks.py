@@ -12,6 +12,8 @@ from torch import Tensor, nn
 import bnlint
 from bnlint.facts.records import NormFacts
 from bnlint.facts.unknown import UNKNOWN
+from bnlint.tracing.inputs import as_inputs
+from bnlint.tracing.road import trace_module
 from bnlint.tracing.trace import How
 from tests.models import ConvNet
 from tests.tracing.proof import Call, block, images, prove
@@ -43,6 +45,12 @@ def test_values_are_run_on_a_copy_with_the_line_that_needs_them() -> None:
     facts = facts_by_layer(ReadsValues())
     assert facts["bn"].fed_by == {"activation"}
     assert facts["bn"].values_per_sample == 64
+
+
+def test_values_are_not_run_where_that_is_not_wanted() -> None:
+    trace = trace_module(ReadsValues().eval(), as_inputs(ONE), values=False)
+    assert trace.how is How.PARTIAL
+    assert "on a copy" not in trace.reason
 
 
 def test_a_model_without_weights_is_run_on_made_up_values() -> None:

@@ -22,6 +22,7 @@ from tests.tracing.snapshot import snapshot
 LOOKS: dict[str, Callable[[nn.Module, Any], Any]] = {
     "check": lambda model, inputs: bnlint.check(model, inputs=inputs, batch_size=4),
     "inspect": lambda model, inputs: bnlint.inspect(model, inputs=inputs),
+    "run": lambda model, inputs: bnlint.check(model, inputs=inputs, run=True, data=[images()] * 4),
     "trace": lambda model, inputs: bnlint.trace(model, inputs=inputs),
 }
 
@@ -82,7 +83,7 @@ def models(draw: st.DrawFn) -> nn.Module:
     return model
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(model=models(), inputs=st.sampled_from([(images(),), None, ("2x3x8x8",), (torch.ones(1),)]))
 def test_nothing_changes_in_generated_models(model: nn.Module, inputs: Any) -> None:
     assert_untouched(model, inputs)

@@ -1,0 +1,72 @@
+"""Files of `torch.save` since torch 1.6, which are zip archives: opened without decompressing anything."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
+from bnlint.artifacts.inert.regions import Region
+from bnlint.artifacts.sniff import BAD_ZIP
+from bnlint.artifacts.zip_members import Part, region_of, stored_members
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose pickle has been read as data.
+
+    Attributes:
+        pickled: What the pickle holds.
+        regions: Where each storage lies, by its key.
+        little_endian: The byte order of the storages.
+    """
+
+    pickled: Pickled
+    regions: Mapping[str, Region]
+    little_endian: bool
+
+
+def open_zip(path: Path, part: Region | None = None) -> Opened:
+    """Open a file that `torch.save` wrote as a zip archive (since torch 1.6).
+
+    Args:
+        path: The file.
+        part: The part of it that is such an archive; all of it by default.
+
+    Returns:
+        Its pickle as data, and where its storages lie in the file.
+
+    Raises:
+        BadPickleError: The archive or its pickle is damaged, or is nothing that `torch.save` writes.
+    """
+    try:
+        with path.open("rb") as whole:
+            file = whole if part is None else io.BufferedReader(Part(whole, part))
+            archive = zipfile.ZipFile(file)
+            members = stored_members(archive)
+            pickle = members.get("data.pkl")
+            if pickle is None:
+                raise BadPickleError("it has no `data.pkl`")
+            if pickle.file_size > LARGEST_PICKLE:
+                raise BadPickleError("its pickle is longer than any model needs")
+            with archive.open(pickle) as stream:
+                pickled = read_pickle(io.BytesIO(stream.read(LARGEST_PICKLE)))
+            order = members.get("byteorder")
+            little = order is None or archive.read(order) != b"big"
+            regions = {
+                name.removeprefix("data/"): _shifted(region_of(file, member), part)
+                for name, member in members.items()
+                if name.startswith("data/")
+            }
+    except BAD_ZIP as error:
+        if isinstance(error, BadPickleError):
+            raise
+        raise BadPickleError(str(error) or type(error).__name__) from error
+    return Opened(pickled, regions, little)
+
+
+def _shifted(region: Region, part: Region | None) -> Region:
+    return region if part is None else Region(part.start + region.start, region.size)

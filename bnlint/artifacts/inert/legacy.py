@@ -1,0 +1,92 @@
+"""Files of `torch.save` from before torch 1.6, and plain pickles: chains of pickles, with the storages behind them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, Final
+
+from bnlint.artifacts.inert.archive import Opened
+from bnlint.artifacts.inert.inline import inline_key, read_inline
+from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
+from bnlint.artifacts.inert.regions import Region
+from bnlint.artifacts.inert.tensors import ITEM_SIZES, as_storage
+from bnlint.artifacts.inert.values import mapping
+
+_MAGIC: Final = 0x1950A86A20F9469CFC6C
+_COUNT_BYTES: Final = 8
+"""Before the bytes of each storage stands its number of elements."""
+
+
+def open_legacy(path: Path) -> Opened:
+    """Open a file that `torch.save` wrote before torch 1.6, or with `_use_new_zipfile_serialization=False`.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its pickle as data, and where its storages lie.
+
+    Raises:
+        BadPickleError: The file is damaged or cut short.
+    """
+    with path.open("rb") as file:
+        if read_pickle(file).value != _MAGIC:
+            raise BadPickleError("it does not begin with the number that torch.save writes")
+        read_pickle(file)  # the version of the form, 1001 in every release
+        machine = mapping(read_pickle(file).value) or {}
+        little = machine.get("little_endian") is not False
+        pickled = read_pickle(file)
+        keys = read_pickle(file).value
+        return Opened(pickled, _regions(file, keys, pickled, little), little)
+
+
+def open_plain(path: Path) -> Opened:
+    """Open a pickle that `torch.save` did not write.
+
+    Raises:
+        BadPickleError: The file is damaged or cut short.
+    """
+    with path.open("rb") as file:
+        pickled = read_pickle(file)
+        if not pickled.inline:
+            return Opened(pickled, {}, True)
+        file.seek(0)
+        return _with_inline(pickled, file.read(LARGEST_PICKLE))
+
+
+def _with_inline(pickled: Pickled, data: bytes) -> Opened:
+    """Find the storages that stand in the pickle; where it writes bytes as text (protocols 0 to 2), there are none."""
+    regions: dict[str, Region] = {}
+    little, end = True, 0
+    for blob in pickled.inline:
+        key = inline_key(blob)
+        # They come in the order of the calls: looking on from the last keeps the time linear.
+        start = data.find(blob, end) if key not in regions else -1
+        if start < 0:
+            continue
+        end = start + len(blob)
+        inner = read_inline(blob)
+        little = inner.little_endian
+        regions[key] = Region(start + inner.start, max(0, len(blob) - inner.start))
+    return Opened(pickled, regions, little)
+
+
+def _regions(file: IO[bytes], keys: object, pickled: Pickled, little: bool) -> dict[str, Region]:
+    storages = {storage.key: storage for item in pickled.persistent if (storage := as_storage(item)) is not None}
+    size = os.fstat(file.fileno()).st_size
+    regions: dict[str, Region] = {}
+    position = file.tell()
+    for key in keys if isinstance(keys, list) else []:
+        file.seek(position)
+        count = int.from_bytes(file.read(_COUNT_BYTES), "little" if little else "big")
+        storage = storages.get(key) if isinstance(key, str) else None
+        if storage is None:
+            raise BadPickleError("it lists a storage that no tensor uses")
+        length = count * ITEM_SIZES[storage.dtype]
+        position += _COUNT_BYTES
+        if position + length > size:
+            raise BadPickleError("its storages reach beyond the end of the file")
+        regions[storage.key] = Region(position, length)
+        position += length
+    return regions

@@ -1,0 +1,116 @@
+"""An ONNX file without the weights in it: what is left is small, and says where each of them lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from bnlint.artifacts.inert.protobuf import BadMessageError, Field, fields
+from bnlint.artifacts.inert.regions import Region
+
+LARGEST_MODEL: Final = 1 << 27
+"""Bytes of a model without its weights; a large graph, with a stack trace for each call, has some ten MB."""
+
+_LEFT_OUT: Final = 4096
+"""Values of a tensor that take more bytes than this are left out."""
+
+_GRAPH: Final = 7
+_INITIALIZER: Final = 5
+_NAME, _DATA_TYPE = 8, 2
+_FLOAT_DATA, _RAW_DATA, _DOUBLE_DATA = 4, 9, 10
+_SAME_AS_RAW: Final = {_FLOAT_DATA: 1, _DOUBLE_DATA: 11}
+"""Fields whose packed numbers are laid out as in `raw_data`, with the data type that they stand for."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A model without its weights.
+
+    Attributes:
+        data: The model as a message, with the values of large initialisers left out.
+        regions: Where the values of initialisers lie in the file, by name.
+    """
+
+    data: bytes
+    regions: Mapping[str, Region]
+
+
+def reduced(file: BinaryIO) -> Reduced:
+    """Leave the weights of a model out.
+
+    Args:
+        file: An ONNX file.
+
+    Raises:
+        BadMessageError: The file is no message, is cut short, or has more beside its weights than any model.
+    """
+    size = file.seek(0, os.SEEK_END)
+    return _Reducer(file).model(size)
+
+
+class _Reducer:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._regions: dict[str, Region] = {}
+        self._length = 0
+
+    def model(self, size: int) -> Reduced:
+        parts = [
+            self._graph(field) if field.number == _GRAPH and field.is_bytes else self._copy(field)
+            for field in _within(self._file, 0, size)
+        ]
+        return Reduced(b"".join(parts), self._regions)
+
+    def _graph(self, graph: Field) -> bytes:
+        parts = []
+        for field in _within(self._file, graph.content, graph.end):
+            tensor = field.number == _INITIALIZER and field.is_bytes
+            parts.append(self._tensor(field) if tensor else self._copy(field))
+        return _message(_GRAPH, b"".join(parts))
+
+    def _tensor(self, tensor: Field) -> bytes:
+        parts = []
+        name, data_type = "", 0
+        values: list[Field] = []
+        for field in _within(self._file, tensor.content, tensor.end):
+            if field.number in (_FLOAT_DATA, _RAW_DATA, _DOUBLE_DATA) and field.is_bytes:
+                values.append(field)
+                if field.end - field.content > _LEFT_OUT:
+                    continue
+            elif field.number == _DATA_TYPE:
+                data_type = field.value
+            elif field.number == _NAME and field.is_bytes:
+                self._file.seek(field.content)
+                name = self._file.read(min(field.end - field.content, _LEFT_OUT)).decode("utf-8", "replace")
+            parts.append(self._copy(field))
+        if len(values) == 1 and _SAME_AS_RAW.get(values[0].number, data_type) == data_type:
+            self._regions[name] = Region(values[0].content, values[0].end - values[0].content)
+        return _message(_INITIALIZER, b"".join(parts))
+
+    def _copy(self, field: Field) -> bytes:
+        self._length += field.end - field.start
+        if self._length > LARGEST_MODEL:
+            raise BadMessageError("it has more beside its weights than any model")
+        self._file.seek(field.start)
+        return self._file.read(field.end - field.start)
+
+
+def _within(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
+    for field in fields(file, start, end):
+        if field.end > end:
+            raise BadMessageError("a part of it reaches beyond its end")
+        yield field
+
+
+def _message(number: int, content: bytes) -> bytes:
+    return _as_varint(number << 3 | 2) + _as_varint(len(content)) + content
+
+
+def _as_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])

@@ -1,0 +1,87 @@
+"""Archives of `torch.package` as data: the pickles in them, with the storages beside them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bnlint.artifacts.inert.archive import Opened
+from bnlint.artifacts.inert.contents import MOST_ENTRIES, Contents, contents
+from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
+from bnlint.artifacts.sniff import BAD_ZIP
+from bnlint.artifacts.zip_members import region_of, stored_members
+
+_STORAGES: Final = ".data/"
+_SUFFIX: Final = ".storage"
+
+
+def read_package(path: Path) -> Contents:
+    """Read a file of `torch.package.PackageExporter`; the Python code in it is not looked at.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The models and the sets of weights of all pickles in it; where there are several pickles, the name of each comes
+        before its keys.
+
+    Raises:
+        BadPickleError: The archive or a pickle in it is damaged.
+    """
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            members = stored_members(archive)
+            order = members.get("byteorder")
+            little = order is None or archive.read(order) != b"big"
+            regions = {
+                name.removeprefix(_STORAGES).removesuffix(_SUFFIX): region_of(file, member)
+                for name, member in members.items()
+                if name.startswith(_STORAGES) and name.endswith(_SUFFIX)
+            }
+            found = {name: contents(Opened(pickled, regions, little)) for name, pickled in _pickles(archive, members)}
+    except BAD_ZIP as error:
+        if isinstance(error, BadPickleError):
+            raise
+        raise BadPickleError(str(error) or type(error).__name__) from error
+    return _together(found)
+
+
+def _pickles(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Iterator[tuple[str, Pickled]]:
+    """The pickles, told by their first bytes: a package gives its resources any name."""
+    left = LARGEST_PICKLE
+    for name, member in members.items():
+        if name.startswith(_STORAGES) or name.endswith(".py"):
+            continue
+        with archive.open(member) as stream:
+            head = stream.read(2)
+            if head[:1] != b"\x80" or head[1:] not in {b"\x02", b"\x03", b"\x04", b"\x05"}:
+                continue
+            left -= member.file_size
+            if left < 0:
+                raise BadPickleError("its pickles are longer than any model needs")
+            yield name, read_pickle(io.BytesIO(head + stream.read(LARGEST_PICKLE)))
+
+
+def _together(found: dict[str, Contents]) -> Contents:
+    if not found:
+        return Contents((), {}, True, (), (), "Python code and no pickle")
+    if len(found) == 1:
+        return next(iter(found.values()))
+    entries = [
+        msgspec.structs.replace(entry, keys=(name, *entry.keys))
+        for name, content in found.items()
+        for entry in content.entries
+    ]
+    first = next(iter(found.values()))
+    return msgspec.structs.replace(
+        first,
+        entries=tuple(entries[:MOST_ENTRIES]),
+        named=tuple(dict.fromkeys(item for content in found.values() for item in content.named)),
+        called=tuple(dict.fromkeys(item for content in found.values() for item in content.called)),
+        holds=f"{len(found)} pickles without a tensor",
+    )

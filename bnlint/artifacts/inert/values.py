@@ -1,0 +1,121 @@
+"""What a pickle describes, as plain values and stubs: no class of the file is ever imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Global(NamedTuple):
+    """A class or function that a pickle names.
+
+    Attributes:
+        module: Such as `torch.nn.modules.batchnorm`; Python 2 names are kept as they stand in the file.
+        name: Such as `BatchNorm2d`; dotted for a nested class.
+    """
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(eq=False, slots=True)
+class Stub:
+    """What a pickle would make by calling something, and what it would then do to the result.
+
+    Attributes:
+        maker: What would have been called: a `Global`, or any other value in a hostile file.
+        arguments: The positional arguments.
+        keywords: The keyword arguments; empty but for `NEWOBJ_EX`.
+        states: What `__setstate__` or `__dict__` would have been given, in order.
+        items: What would have been appended or added.
+        entries: Pairs that would have been set with `result[key] = value`.
+    """
+
+    maker: Any
+    arguments: Any = ()
+    keywords: Any = None
+    states: list[Any] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
+    entries: list[tuple[Any, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Persistent:
+    """What a pickle refers to by a persistent id: in files of `torch.save`, a storage.
+
+    Attributes:
+        id: The id, such as `("storage", Global, key, location, number of elements)`.
+    """
+
+    id: Any
+
+
+def named(value: Any, *names: str) -> bool:
+    """Whether a value is one of the globals with these dotted names."""
+    return isinstance(value, Global) and str(value) in names
+
+
+def made_by(value: Any, *names: str) -> bool:
+    """Whether a value is a stub of a call to one of the globals with these dotted names."""
+    return isinstance(value, Stub) and named(value.maker, *names)
+
+
+def inline_storage(maker: Any, arguments: Any) -> bytes | None:
+    """The bytes of a storage that `pickle.dump` of a tensor leaves in the pickle; `None` for any other call."""
+    if not named(maker, "torch.storage._load_from_bytes") or not isinstance(arguments, tuple) or len(arguments) != 1:
+        return None
+    (found,) = arguments
+    if made_by(found, "_codecs.encode") and isinstance(found.arguments, tuple) and found.arguments[1:] == ("latin1",):
+        found = found.arguments[0]  # protocols 0 to 2 have no bytes and write them as text
+        try:
+            return found.encode("latin-1") if isinstance(found, str) else None
+        except UnicodeEncodeError:
+            return None
+    return found if isinstance(found, bytes) else None
+
+
+def mapping(value: Any) -> dict[Any, Any] | None:
+    """The entries of a dict, an `OrderedDict` or a `defaultdict`; `None` for anything else.
+
+    Keys that are not plain scalars are left out: hashing what a file nests without end could exhaust the stack.
+    """
+    if isinstance(value, dict):
+        return value
+    if not made_by(value, "collections.OrderedDict", "collections.defaultdict", "builtins.dict", "__builtin__.dict"):
+        return None
+    found: dict[Any, Any] = {}
+    arguments = value.arguments if isinstance(value.arguments, tuple) else ()
+    first = arguments[-1] if arguments else None
+    pairs = list(first) if isinstance(first, list) else list(first.items()) if isinstance(first, dict) else []
+    for pair in [*pairs, *value.entries]:  # Python 2 pickled an OrderedDict as a list of two-element lists
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and is_scalar(pair[0]):
+            found[pair[0]] = pair[1]
+    return found
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value may be a key: hashing it costs its length at most."""
+    return value is None or isinstance(value, (str, bytes, bool, int, float, Global))
+
+
+def can_be_sent(value: str | int) -> bool:
+    """Whether MessagePack has a form for a text or a number: none for lone surrogates, nor beyond 64 bits."""
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return -(1 << 63) <= value < 1 << 64
+
+
+def attributes(value: Any) -> dict[str, Any]:
+    """The attributes that a stub would have had, from the states that it was built with."""
+    found: dict[str, Any] = {}
+    if not isinstance(value, Stub):
+        return found
+    for state in value.states:
+        # `copyreg` pairs the `__dict__` of an object with the values of its slots.
+        parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+        for part in parts:
+            found |= {key: item for key, item in (mapping(part) or {}).items() if isinstance(key, str)}
+    return found

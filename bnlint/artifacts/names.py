@@ -1,0 +1,71 @@
+"""Names of weights: what wrappers put before and between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+_LEADING: Final = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
+"""What DataParallel and DistributedDataParallel, torch.compile and FSDP put before every name."""
+
+_INNER: Final = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What torch.compile, FSDP and activation checkpointing of single layers put into names."""
+
+
+def wrapper_prefix(names: Iterable[str]) -> str:
+    """The longest chain of wrapper names that every name begins with; empty where there is none."""
+    names = tuple(names)
+    prefix = ""
+    while names:
+        longer = (prefix + wrapper for wrapper in _LEADING)
+        shared = next((p for p in longer if all(n.startswith(p) and n != p for n in names)), None)
+        if shared is None:
+            break
+        prefix = shared
+    return prefix
+
+
+def strip_wrappers(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Remove what wrappers have put into names of weights.
+
+    Args:
+        names: Names of tensors as stored.
+
+    Returns:
+        The stored name for each short name, in the same order, and a note for each kind of removal.
+    """
+    names = tuple(names)
+    prefix = wrapper_prefix(names)
+    notes = [f"The prefix `{prefix}` was removed from the names of the weights."] if prefix else []
+    short = {name: name.removeprefix(prefix) for name in names}
+    for wrapper in _INNER:
+        changed = {name: text.replace(f".{wrapper}", ".").removeprefix(wrapper) for name, text in short.items()}
+        if changed != short and len(set(changed.values())) == len(changed):
+            notes.append(f"`{wrapper}` was removed from within the names of the weights.")
+            short = changed
+    return {text: name for name, text in short.items()}, tuple(notes)
+
+
+def strip_paths(paths: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Remove from paths of modules what `strip_wrappers` removes from the names of their weights.
+
+    Args:
+        paths: Paths of modules as stored.
+        names: Names of all tensors as stored.
+
+    Returns:
+        The stored path for each short one, without the paths of the wrappers themselves.
+    """
+    names = tuple(names)
+    prefix = wrapper_prefix(names)
+    left = tuple(f".{text}" for text in strip_wrappers(names)[0])
+    removed = [wrapper for wrapper in _INNER if not any(f".{wrapper}" in text for text in left)]
+    found: dict[str, str] = {}
+    for path in paths:
+        text = f".{path.removeprefix(prefix)}."
+        if prefix and not f"{path}.".startswith(prefix):
+            continue
+        for wrapper in removed:
+            text = text.replace(f".{wrapper}", ".")
+        found[text.strip(".") if f"{path}." != prefix else ""] = path  # what is wrapped comes after its wrapper
+    return found

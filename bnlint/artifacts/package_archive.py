@@ -1,0 +1,31 @@
+"""Archives of `torch.package`, read as data: `PackageImporter` runs the code in them, and is not used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bnlint.artifacts.inert.sandbox import ask_child
+from bnlint.artifacts.saved import Saved, of_contents
+from bnlint.errors import NotAnalysedError
+
+
+def read_package_archive(path: Path, name: str, key: str = "") -> Saved:
+    """Read a file of `torch.package.PackageExporter`; nothing in it is run.
+
+    Args:
+        path: The file.
+        name: What the user called it.
+        key: Which of several models or sets of weights; with several pickles it begins with the name of one, such as
+            `model/model.pkl`.
+
+    Returns:
+        What was chosen.
+
+    Raises:
+        NotAnalysedError: The file is damaged, holds neither a model nor weights, or holds several and none was chosen.
+        UsageError: What was chosen is not there.
+    """
+    contents = ask_child("package", path, name).contents
+    if contents is None:
+        raise NotAnalysedError(f"`{name}` holds no model.")
+    return of_contents(contents, path, name, key)

@@ -1,0 +1,228 @@
+"""Saved models and weights as data, whatever the file: chosen by key, without the names of wrappers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bnlint.artifacts.inert.contents import Contents, Entry
+from bnlint.artifacts.inert.objects import Node
+from bnlint.artifacts.inert.regions import Region
+from bnlint.artifacts.inert.sandbox import read_inert
+from bnlint.artifacts.inert.tree import SavedModule
+from bnlint.artifacts.names import strip_paths, strip_wrappers
+from bnlint.artifacts.safetensors_header import read_header
+from bnlint.artifacts.sniff import Kind
+from bnlint.artifacts.stored import StoredTensor
+from bnlint.errors import NoModelError, NotAnalysedError, UsageError
+
+_USUAL_ENTRIES: Final = ("state_dict", "model_state_dict", "model")
+"""Where training scripts keep what they train, in the order in which it is looked for."""
+
+
+@dataclass(frozen=True)
+class SavedObjects:
+    """All that a whole model of known code holds.
+
+    Attributes:
+        nodes: The objects, the root first.
+        file: The file.
+        regions: Where its storages lie, by key.
+        little_endian: The byte order of the file.
+    """
+
+    nodes: tuple[Node, ...]
+    file: Path
+    regions: Mapping[str, Region]
+    little_endian: bool
+
+    @property
+    def readable_here(self) -> bool:
+        """Whether the file has the byte order of this machine."""
+        return self.little_endian == (sys.byteorder == "little")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A model, or a set of weights, read from a file as data.
+
+    Attributes:
+        form: `pickled_module`, `state_dict` or `safetensors`.
+        modules: The module tree of a whole model, root first; empty for weights alone.
+        tensors: Parameters and buffers by name, without the prefixes of wrappers.
+        versions: The version that each module noted in the metadata of a state_dict, by path; empty without metadata.
+        keys: The keys in the file that led here.
+        baked_training: Modules of a program whose code fixes the mode of their BatchNorm calls: whether one normalises
+            by the batch for ever.
+        called: Classes and functions that the file's own loader would call.
+        notes: Remarks for the report.
+        objects: All that a whole model holds, where its classes are known code; else `None`.
+    """
+
+    form: str
+    modules: tuple[SavedModule, ...]
+    tensors: Mapping[str, StoredTensor]
+    versions: Mapping[str, int] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    baked_training: Mapping[str, bool] = field(default_factory=dict)
+    objects: SavedObjects | None = None
+
+
+def read_saved(path: Path, name: str, kind: Kind, key: str = "", known: Collection[str] = ()) -> Saved:
+    """Read one file as data.
+
+    Args:
+        path: The file.
+        name: What the user called it.
+        kind: Its format.
+        key: Which of several models or sets of weights, as `ema` or `ema.state_dict`; the usual one by default.
+        known: The packages of known code: of a model whose classes are all from them, every object is read.
+
+    Returns:
+        What was chosen.
+
+    Raises:
+        NotAnalysedError: The file is damaged, holds neither a model nor weights, or holds several and none was chosen.
+        UsageError: What was chosen is not there.
+    """
+    if kind is Kind.SAFETENSORS:
+        if key:
+            raise UsageError(f"`{name}` is a safetensors file, which holds one set of weights: `--key` does not apply.")
+        return of_stored(read_header(path, name), "safetensors", name)
+    return of_contents(read_inert(path, name, kind, known=known), path, name, key)
+
+
+def of_contents(contents: Contents, path: Path, name: str, key: str = "") -> Saved:
+    """Choose from what a file holds.
+
+    Args:
+        contents: The file as data.
+        path: The file.
+        name: What the user called it.
+        key: As for `read_saved`.
+
+    Raises:
+        NotAnalysedError: The file holds neither a model nor weights, or holds several and none was chosen.
+        UsageError: What was chosen is not there.
+    """
+    if not contents.entries:
+        cause = f"`{name}` holds {contents.holds}, not a model or its weights."
+        raise NoModelError(cause, "Save `model.state_dict()` instead.")
+    entry = choose(contents.entries, key, name)
+    return _saved(entry, contents, path, name)
+
+
+def of_stored(tensors: Mapping[str, StoredTensor], form: str, name: str) -> Saved:
+    """Weights whose names and places are known.
+
+    Args:
+        tensors: By their names in the file.
+        form: Form of the file.
+        name: What the user called it.
+
+    Raises:
+        NotAnalysedError: There is not a single tensor.
+    """
+    if not tensors:
+        raise NotAnalysedError(f"`{name}` holds not a single tensor.")
+    names, notes = strip_wrappers(tensors)
+    return Saved(form, (), {short: tensors[stored] for short, stored in names.items()}, notes=notes)
+
+
+def choose(entries: tuple[Entry, ...], key: str, name: str) -> Entry:
+    """Choose one of several models or sets of weights in a file.
+
+    Args:
+        entries: What the file offers, at least one.
+        key: What the user asks for; empty for the usual one.
+        name: What the user called the file.
+
+    Raises:
+        NotAnalysedError: There are several, none has a usual name, and none was asked for.
+        UsageError: What was asked for is not there.
+    """
+    choices = ", ".join(f"`{entry.key}`" for entry in entries if entry.key)
+    if key:
+        chosen = [entry for entry in entries if entry.key == key or entry.key.startswith(f"{key}.")]
+        if not chosen:
+            hint = f"It has {choices}." if choices else "It holds one model or set of weights: leave `--key` out."
+            raise UsageError(f"`{name}` has no `{key}`.", hint)
+        return chosen[0]
+    # A tensor or two, such as the loss or the state of a random generator, are no set of weights.
+    largest = max(_size(entry) for entry in entries)
+    least = largest if any(entry.keys for entry in entries) else 0
+    worthy = [entry for entry in entries if entry.modules or 2 * _size(entry) >= (largest if entry.keys else 2 * least)]
+    if len(worthy) == 1:
+        return worthy[0]
+    for usual in _USUAL_ENTRIES:
+        for entry in worthy:
+            if entry.key == usual or entry.key.startswith(f"{usual}."):
+                return entry
+    listed = ", ".join(f"`{entry.key}`" for entry in worthy)
+    raise NotAnalysedError(f"`{name}` holds several models or sets of weights: {listed}.", "Choose one with `--key`.")
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.tensors) + sum(len(module.tensors) for module in entry.modules)
+
+
+def stored_tensors(entry: Entry, contents: Contents, path: Path, name: str) -> dict[str, StoredTensor]:
+    """The tensors of an entry by their full names in the file.
+
+    Args:
+        entry: A model or a set of weights.
+        contents: The file that it stands in.
+        path: The file.
+        name: What the user called it.
+    """
+    described = entry.tensors or {
+        f"{module.path}.{tensor_name}".removeprefix("."): tensor
+        for module in entry.modules
+        for tensor_name, tensor in module.tensors.items()
+    }
+    return {
+        full: StoredTensor(tensor, path, name, contents.regions.get(tensor.storage), contents.little_endian)
+        for full, tensor in described.items()
+    }
+
+
+def _saved(entry: Entry, contents: Contents, path: Path, name: str) -> Saved:
+    notes = [f"The entry `{entry.key}` of the checkpoint was read."] if entry.key else []
+    notes += [f"The wrapper {wrapper} was taken off the model." for wrapper in entry.wrappers]
+    stored = stored_tensors(entry, contents, path, name)
+    if entry.modules:
+        objects = SavedObjects(entry.objects, path, contents.regions, contents.little_endian)
+        return Saved(
+            "pickled_module",
+            entry.modules,
+            stored,
+            keys=entry.keys,
+            called=contents.called,
+            notes=tuple(notes),
+            objects=objects if entry.objects else None,
+        )
+    names, prefix_notes = strip_wrappers(stored)
+    return Saved(
+        "state_dict",
+        (),
+        {short: stored[full] for short, full in names.items()},
+        without_prefix(entry.versions, stored),
+        entry.keys,
+        contents.called,
+        (*notes, *prefix_notes),
+    )
+
+
+def without_prefix(versions: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    """The versions of modules by the paths that remain when wrappers are taken off.
+
+    Args:
+        versions: By the paths in the file.
+        names: The names of the weights in the file.
+    """
+    return {short: versions[path] for short, path in strip_paths(versions, names).items()}

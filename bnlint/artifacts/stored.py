@@ -1,0 +1,92 @@
+"""Tensors in files: what they are at once, their values when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnlint.artifacts.inert.regions import OutsideFileError, Region, read_values
+from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
+from bnlint.errors import NotAnalysedError
+
+if TYPE_CHECKING:
+    import numpy
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file.
+
+    Attributes:
+        description: Its data type, shape and place in its storage.
+        file: The file.
+        name: What the user called the file.
+        region: Where its storage lies; `None` where the file holds no values.
+        little_endian: The byte order of the file.
+    """
+
+    description: SavedTensor
+    file: Path
+    name: str
+    region: Region | None
+    little_endian: bool = True
+
+    @property
+    def dtype(self) -> str:
+        """Name of the data type, such as `float32`."""
+        return self.description.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.description.shape
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the file holds its values."""
+        return self.region is not None
+
+    def values(self) -> numpy.ndarray:
+        """Read the values, without torch; bfloat16 and 8-bit floats as float32, which holds them exactly.
+
+        Raises:
+            NotAnalysedError: The tensor does not lie within the file, or the file holds no values of it.
+        """
+        if self.region is None:
+            raise NotAnalysedError(f"`{self.name}` holds no values of a tensor that it describes.")
+        try:
+            return read_values(self.file, self.description, self.region, self.little_endian)
+        except (OSError, OutsideFileError) as error:
+            raise NotAnalysedError(f"`{self.name}` is damaged: {error}.", "Download or copy it again.") from error
+
+    def as_torch(self) -> Tensor:
+        """The tensor itself, mapped into memory rather than read; only on machines of the file's byte order.
+
+        Raises:
+            NotAnalysedError: As for `values`.
+        """
+        import torch
+
+        tensor = self.description
+        dtype: torch.dtype = getattr(torch, tensor.dtype)
+        if self.region is None or tensor.numel == 0:
+            return torch.empty(tensor.shape, dtype=dtype, device="meta" if self.region is None else "cpu")
+        last = tensor.offset + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride, strict=True))
+        item = ITEM_SIZES[tensor.dtype]
+        end = self.region.start + (last + 1) * item
+        if (last + 1) * item > self.region.size or end > self.file.stat().st_size:
+            raise NotAnalysedError(f"`{self.name}` is damaged: a tensor reaches beyond its storage.")
+        flat = _mapped(self.file, self.region.start, (last + 1) * item, item).view(dtype)
+        return torch.as_strided(flat, tensor.shape, tensor.stride, tensor.offset)
+
+
+def _mapped(file: Path, start: int, size: int, item: int) -> Tensor:
+    import numpy
+    import torch
+
+    # A private mapping: what is written into the tensor never reaches the file.
+    data: numpy.ndarray = numpy.memmap(file, numpy.uint8, "c", start, (size,))
+    # torch wants numbers at multiples of their size, which safetensors does not promise.
+    return torch.from_numpy(numpy.array(data) if start % item else data)

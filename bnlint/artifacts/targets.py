@@ -1,0 +1,163 @@
+"""The models that a user means by names of files, folders and patterns."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bnlint.artifacts.address import is_remote
+from bnlint.artifacts.checkpoint_directory import METADATA
+from bnlint.artifacts.shards import INDEX_SUFFIX, holds_weights, listed_files
+from bnlint.artifacts.sniff import Kind, sniff
+from bnlint.errors import NotAnalysedError, UsageError
+
+MODEL_SUFFIXES: Final = frozenset(
+    (".bin", ".ckpt", ".onnx", ".pickle", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".torchscript")
+)
+"""Suffixes by which people call models. A file with one that cannot be read is a failure; any other is no model."""
+
+_MODEL_CARD: Final = "config.json"
+"""What transformers, diffusers and timm write beside weights: with it a folder is one model, whatever else is in it."""
+
+
+@dataclass(frozen=True, order=True)
+class Target:
+    """One thing to check.
+
+    Attributes:
+        name: A file, a folder that is one model, or an import string.
+        found: Whether it was found in a folder, where there may be other files than models.
+    """
+
+    name: str
+    found: bool = False
+
+
+def is_one_target(names: tuple[str, ...]) -> bool:
+    """Whether the user names one model, rather than a folder, a pattern or several.
+
+    Args:
+        names: What the user named.
+    """
+    return len(names) == 1 and not _is_pattern(names[0]) and not _is_folder_of_models(Path(names[0]))
+
+
+def find_targets(names: Iterable[str]) -> list[Target]:
+    """Look for the models that names stand for; no file is opened but indices of shards.
+
+    Args:
+        names: Files, folders (searched to any depth, without hidden files and folders and without following links to
+            folders), patterns with `*`, `?`, `[…]` and `**`, remote addresses (with `*`, or a folder's with a slash at
+            its end), or import strings.
+
+    Returns:
+        The targets in order of their names, each once. A folder that transformers, diffusers, timm or
+        `torch.distributed.checkpoint` wrote is one, and so is an index, which stands for the files that it lists.
+
+    Raises:
+        UsageError: A pattern matches nothing.
+    """
+    targets: dict[str, Target] = {}
+    indices = functools.cache(_indices)
+    for name in names:
+        for expanded in _expanded(name) if _is_pattern(name) else (name,):
+            path = Path(expanded)
+            if not _is_folder_of_models(path):
+                whole = _normal(expanded if is_remote(name) else indices(path.parent).get(path.name, expanded))
+                targets[whole] = Target(whole, found=is_remote(name) and name.endswith("/"))
+                continue
+            for inner in _inside(expanded):
+                targets.setdefault(_normal(inner), Target(_normal(inner), found=True))
+    return sorted(targets.values())
+
+
+def is_no_model(target: Target) -> bool:
+    """Whether a file that was found in a folder can be left out: neither its content nor its suffix is of a model.
+
+    Args:
+        target: What was found.
+    """
+    path = Path(target.name)
+    if not target.found or path.suffix.lower() in MODEL_SUFFIXES or path.is_dir():
+        return False
+    if is_remote(target.name):
+        return True
+    try:
+        # Opening a pipe would wait for ever.
+        if not path.is_file():
+            return True
+        with path.open("rb") as file:
+            return sniff(file).kind is Kind.UNREADABLE
+    except OSError:
+        return True
+
+
+def _is_pattern(name: str) -> bool:
+    if is_remote(name):
+        return "*" in name or name.endswith("/")  # `?` begins the query of an address
+    return glob.has_magic(name) and not os.path.lexists(name)
+
+
+def _expanded(pattern: str) -> list[str]:
+    if is_remote(pattern):
+        from bnlint.artifacts.remote import find_remote
+
+        found = find_remote(pattern)
+    else:
+        found = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    if not found:
+        raise UsageError(f"No file matches `{pattern}`.")
+    return found
+
+
+def _normal(name: str) -> str:
+    return os.path.normpath(name) if os.path.lexists(name) else name
+
+
+def _is_folder_of_models(path: Path) -> bool:
+    return path.is_dir() and not _is_model_folder(path)
+
+
+def _is_model_folder(path: Path) -> bool:
+    """Whether a folder that the user names, or one that is found, is one model."""
+    try:
+        return holds_weights(path) and ((path / _MODEL_CARD).is_file() or (path / METADATA).is_file())
+    except OSError:
+        return False
+
+
+def _inside(folder: str) -> Iterator[str]:
+    unreadable: list[str] = []
+    for top, inner_folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
+        inner_folders[:] = [name for name in inner_folders if not name.startswith(".")]
+        path = Path(top)
+        if _is_model_folder(path):
+            yield top
+            if (path / METADATA).is_file():
+                inner_folders.clear()
+            continue
+        shards = _indices(path)
+        yield from (str(path / name) for name in files if not name.startswith(".") and name not in shards)
+    yield from unreadable  # each a target that fails, for nothing may be passed over in silence
+
+
+def _indices(folder: Path) -> dict[str, str]:
+    """The index that lists each shard in a folder, by the name of the shard; one alone can have half a layer."""
+    try:
+        indices = sorted(file for file in folder.iterdir() if file.name.endswith(INDEX_SUFFIX))
+    except OSError:
+        return {}
+    return {shard: str(index) for index in indices for shard in _listed(index)}
+
+
+def _listed(index: Path) -> frozenset[str]:
+    """The files of an index; none for one that is damaged, which is a target of its own and will say so."""
+    try:
+        return listed_files(index, str(index))
+    except NotAnalysedError:
+        return frozenset()

@@ -1,0 +1,75 @@
+"""What the loader of a pickled file would call, sorted by how much it could do; bnlint itself calls none of it.
+
+This is no malware scanner: a name that looks harmless can be made to do harm, and the lists here are not complete.
+Reading is safe because nothing is run, whatever these lists say.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypedDict
+
+from bnlint.artifacts.saved import Saved
+
+_POWERFUL_MODULES: Final = frozenset({
+    "asyncio", "code", "codeop", "commands", "ctypes", "fcntl", "ftplib", "http", "importlib", "multiprocessing", "nt",
+    "os", "pdb", "pickle", "_pickle", "cPickle", "pip", "platform", "posix", "pty", "runpy", "shutil", "signal",
+    "smtplib", "socket", "subprocess", "sys", "tempfile", "timeit", "urllib", "webbrowser", "zipimport",
+})  # fmt: skip
+"""Top packages whose functions run commands, write files, reach the network, or import and run code."""
+
+_POWERFUL_NAMES: Final = frozenset({
+    "builtins.eval", "builtins.exec", "builtins.compile", "builtins.open", "builtins.__import__", "builtins.breakpoint",
+    "builtins.globals", "io.open", "_io.open", "io.FileIO", "_io.FileIO", "marshal.loads", "types.CodeType",
+    "types.FunctionType", "torch.load", "torch.serialization.load", "torch.jit.load", "torch.jit._serialization.load",
+    "torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.utils.cpp_extension.load",
+    "torch.utils.cpp_extension.load_inline", "torch.ops.load_library", "torch.classes.load_library",
+    "numpy.load", "numpy.testing._private.utils.runstring",
+})  # fmt: skip
+
+_KNOWN_PACKAGES: Final = frozenset({
+    "torch", "torchvision", "torchaudio", "timm", "transformers", "diffusers", "numpy", "collections", "copyreg",
+    "copy_reg", "_codecs", "argparse", "datetime", "decimal", "fractions", "pathlib", "uuid", "lightning",
+    "pytorch_lightning", "lightning_fabric", "omegaconf", "safetensors", "functools",
+})  # fmt: skip
+"""Top packages that saved models are usually made of."""
+
+_KNOWN_BUILTINS: Final = frozenset({
+    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set",
+    "slice", "str", "tuple", "type", "Ellipsis", "long", "unicode",
+})  # fmt: skip
+
+
+class FileCallFacts(TypedDict):
+    """The fields of `ModelFacts` that come from the names in a file."""
+
+    powerful_calls: frozenset[str]
+    foreign_calls: frozenset[str]
+
+
+def file_calls(saved: Saved | None) -> FileCallFacts:
+    """Sort what the loader of a file would call.
+
+    Args:
+        saved: The file; `None` for a target that is none.
+
+    Returns:
+        `powerful_calls`, the names that can run commands or code, write files or reach the network, and
+        `foreign_calls`, those outside the packages that models are usually made of, and that are no class of a module
+        of the model itself.
+    """
+    if saved is None:
+        return FileCallFacts(powerful_calls=frozenset(), foreign_calls=frozenset())
+    own = {module.class_path for module in saved.modules}
+    called = [name.replace("__builtin__.", "builtins.") for name in saved.called if name not in own]
+    powerful = frozenset(name for name in called if _is_powerful(name))
+    foreign = frozenset(name for name in called if name not in powerful and not _is_known(name))
+    return FileCallFacts(powerful_calls=powerful, foreign_calls=foreign)
+
+
+def _is_powerful(name: str) -> bool:
+    return name.partition(".")[0] in _POWERFUL_MODULES or name in _POWERFUL_NAMES
+
+
+def _is_known(name: str) -> bool:
+    package, _, rest = name.partition(".")
+    return rest in _KNOWN_BUILTINS if package == "builtins" else package in _KNOWN_PACKAGES

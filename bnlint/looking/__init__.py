@@ -1,0 +1,1 @@
+"""What bnlint looks at: files as data, without torch, or live models, which are traced."""

@@ -1,0 +1,117 @@
+"""A look at a live model or a program: it is traced, and a copy is run where the user allows it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from torch import nn
+from torch.export import ExportedProgram
+
+from bnlint.artifacts.artifact import Artifact
+from bnlint.facts.collect import NO_TRACE, collect
+from bnlint.facts.records import FactTable
+from bnlint.looking.look import Progress, Seen, Wanted, kinds_of, model_name, nothing_to_run
+from bnlint.report import Coverage
+from bnlint.running.observations import NOTHING
+from bnlint.running.observe import Request, observe
+from bnlint.running.padding import as_padding
+from bnlint.tracing.exported import trace_exported
+from bnlint.tracing.inputs import Inputs, as_inputs
+from bnlint.tracing.kinds import How
+from bnlint.tracing.program import looking_into, trace_program
+from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
+from bnlint.tracing.trace import Trace
+
+
+def trace(model: nn.Module | ExportedProgram, inputs: object = None, timeout: float | None = None) -> Trace:
+    """Trace a model into a `torch.fx.Graph`.
+
+    Args:
+        model: The model; it is not changed. An exported program already is a graph.
+        inputs: What to call it with, as for `check`; guessed if not given.
+        timeout: Seconds for all attempts together.
+
+    Returns:
+        The trace; where no graph can be had, `Trace.how` is `none` and `Trace.reason` says why.
+
+    Raises:
+        UsageError: If `inputs` cannot be understood.
+    """
+    if isinstance(model, ExportedProgram):
+        return trace_exported(model)
+    return trace_module(model, _given(inputs), DEFAULT_TIMEOUT if timeout is None else timeout)
+
+
+def artifact_of(model: nn.Module | ExportedProgram) -> Artifact:
+    """A live target as what a reader gives back."""
+    if isinstance(model, ExportedProgram):
+        return Artifact(type(model).__name__, "exported_program", tensors=model.state_dict)
+    return Artifact(type(model).__name__, "module", module=model)
+
+
+def look_at(artifact: Artifact, code: nn.Module | ExportedProgram | None, wanted: Wanted, say: Progress) -> Seen:
+    """Look at a model, or at a program.
+
+    Args:
+        artifact: The target.
+        code: The live model or program; `None` for a program in a file.
+        wanted: What the user wants beside it.
+        say: Is told which stage begins.
+
+    Raises:
+        UsageError: If the inputs, the padding or the data cannot be understood, or do not fit the model.
+        NotAnalysedError: If a file of inputs cannot be read.
+    """
+    given, request = _given(wanted.inputs), _request(wanted)
+    say("tracing")
+    if artifact.program is not None:
+        traced = trace_program(artifact.program)
+    elif artifact.onnx is not None:
+        from bnlint.tracing.onnx import trace_onnx
+
+        traced = trace_onnx(artifact.onnx)
+    elif artifact.module is not None and not artifact.vetted:
+        timeout = DEFAULT_TIMEOUT if wanted.timeout is None else wanted.timeout
+        traced = trace_module(artifact.module, given, timeout, values=False)
+    else:
+        traced = NO_TRACE if code is None else trace(code, given, wanted.timeout)
+    module = artifact.module
+    seen = NOTHING if module is None else observe(module, request, given, traced.example, say)
+    say("facts")
+    from_file = artifact.program is not None or artifact.onnx is not None
+    with looking_into(artifact.target) if from_file else nullcontext():
+        table = collect(artifact, traced, wanted.setup, wanted.deploy_dtype, seen)
+    failed = seen.failed if module is not None else nothing_to_run(wanted)
+    if given is not None and module is not None and traced.how in (How.NONE, How.PARTIAL, How.SYMBOLIC):
+        failed = (f"The model could not be run with the input that was given: {traced.reason}.", *failed)
+    return Seen(table, _coverage(artifact, traced, table, seen.notes), failed)
+
+
+def _given(inputs: object) -> Inputs | None:
+    return None if inputs is None else as_inputs(inputs)
+
+
+def _request(wanted: Wanted) -> Request:
+    return Request(
+        run=wanted.run,
+        padding=tuple(map(as_padding, wanted.padding)),
+        data=wanted.data,
+        data_batches=wanted.data_batches,
+        timeout=DEFAULT_TIMEOUT if wanted.timeout is None else wanted.timeout,
+    )
+
+
+def _coverage(artifact: Artifact, traced: Trace, table: FactTable, notes: tuple[str, ...]) -> Coverage:
+    return Coverage(
+        form=artifact.form,
+        model=model_name(artifact),
+        graph=str(traced.how),
+        reason=traced.reason,
+        inputs=traced.inputs,
+        inputs_assumed=traced.inputs_assumed,
+        layers=table.model.norm_layers,
+        layers_called=len({call.layer for call in traced.norm_calls}),
+        calls=len(traced.norm_calls),
+        kinds=kinds_of(table),
+        notes=(*artifact.notes, *notes),
+    )

@@ -1,0 +1,82 @@
+"""What a look needs, and what it sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bnlint.artifacts.artifact import Artifact
+from bnlint.facts.records import FactTable
+from bnlint.facts.setup import TrainingSetup
+from bnlint.report import Coverage
+
+DATA_BATCHES: Final = 16
+"""Batches of real inputs that are looked at unless the user says otherwise."""
+
+Progress = Callable[[str], None]
+"""Is told the stage that begins: `reading`, `tracing`, `running`, `facts`, `rules`."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wants beside the target.
+
+    Attributes:
+        setup: The declared training set-up.
+        deploy_dtype: The declared data type of deployment.
+        inputs: What to call the model with, as given.
+        run: Whether to run a copy; `None` for "if inputs with values were given, and the model is small".
+        padding: How inputs are padded, as given.
+        data: Real inputs, as given.
+        data_batches: How many batches of them.
+        timeout: Seconds for tracing, and for each kind of run; `None` for bnlint's own limit.
+    """
+
+    setup: TrainingSetup
+    deploy_dtype: str | None = None
+    inputs: object = None
+    run: bool | None = None
+    padding: Sequence[str] = ()
+    data: object = None
+    data_batches: int = DATA_BATCHES
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen.
+
+    Attributes:
+        table: The facts.
+        coverage: What could be looked at.
+        failed: What the user asked for by name and could not be done, a sentence each.
+    """
+
+    table: FactTable
+    coverage: Coverage
+    failed: tuple[str, ...] = ()
+
+
+def kinds_of(table: FactTable) -> dict[str, int]:
+    """Number of layers of each kind."""
+    layers = {facts.layer: facts.kind for facts in table.norms}
+    return dict(sorted(Counter(layers.values()).items()))
+
+
+def nothing_to_run(wanted: Wanted) -> tuple[str, ...]:
+    """What to say where the user asks for a run and the target holds no code that may run."""
+    asked = {"run": bool(wanted.run), "padding": bool(wanted.padding), "data": wanted.data is not None}
+    options = "` and `--".join(name for name, given in asked.items() if given)
+    if not options:
+        return ()
+    return (f"There is no model to run for `--{options}`: give an import string, or a whole model that may run.",)
+
+
+def model_name(artifact: Artifact) -> str:
+    """Class of the model; empty where the target holds none."""
+    if artifact.module is not None:
+        return type(artifact.module).__name__
+    modules = artifact.saved.modules if artifact.saved is not None else ()
+    return modules[0].class_path.rpartition(".")[2] if modules else ""

@@ -1,0 +1,149 @@
+"""The normalisation calls in the graph of an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from torch import Tensor, fx, nn
+
+from bnlint.artifacts.inert.onnx_contents import OnnxContents, OnnxNode
+from bnlint.tracing.kinds import NormKind
+from bnlint.tracing.onnx_notes import module_of, norm_layer
+from bnlint.tracing.onnx_numbers import as_written, complement
+from bnlint.tracing.onnx_operators import NORMALISATIONS
+from bnlint.tracing.onnx_parts import IN_PARTS
+from bnlint.tracing.trace import NormCall
+
+_TENSORS: Final = ("weight", "bias", "running_mean", "running_var")
+_UNKNOWN: Final = "unknown tensor"
+"""Name of an attribute that stands for tensors that the graph computes, or that are laid out in a form not read."""
+
+_EPSILON: Final = 1e-5
+_MOMENTUM: Final = 0.9
+"""Defaults of ONNX; the momentum is the share of the old statistics, where that of torch is the share of the batch."""
+
+_MODE_IS_ATTRIBUTE: Final = 14
+_MODE_IS_OUTPUTS: Final = 7
+"""Versions of ONNX's operators: since 14 the mode of BatchNormalization is an attribute, from 7 on the number of its
+outputs, and before that an attribute and the outputs."""
+
+
+class OnnxNorms:
+    """Finds the normalisation calls of a graph.
+
+    Attributes:
+        calls: They, in call order.
+        attributes: The constants by name, and what stands for tensors that cannot be had.
+
+    Args:
+        graph: The graph, as `OnnxGraph` builds it.
+        contents: What the file holds.
+        tensors: Its constants.
+    """
+
+    def __init__(self, graph: fx.Graph, contents: OnnxContents, tensors: Mapping[str, Tensor]) -> None:
+        self._contents = contents
+        self.attributes = _Attributes(tensors)
+        self._paths: dict[str, tuple[str, ...]] = {}
+        self.calls = tuple(self._calls(graph))
+
+    def _calls(self, graph: fx.Graph) -> Iterator[NormCall]:
+        for node in graph.nodes:
+            call = node.meta.get("onnx")
+            if call is not None and call.operator in NORMALISATIONS:
+                yield self._call(node, call, NORMALISATIONS[call.operator][1])
+
+    def _call(self, node: fx.Node, call: OnnxNode, kind: NormKind) -> NormCall:
+        layer = norm_layer(call)
+        source = node.args[0] if node.args else None
+        in_parts = IN_PARTS in call.notes
+        node.meta["tensors_unknown"] = in_parts
+        arguments = {} if in_parts else self._tensors(node)
+        epsilon = call.attributes.get("epsilon", None if in_parts else _EPSILON)
+        if isinstance(epsilon, (int, float)):
+            arguments["eps"] = as_written(epsilon)
+        if kind is NormKind.BATCH:
+            arguments |= _momentum(call)
+        return NormCall(
+            node=node,
+            input_node=source if isinstance(source, fx.Node) else None,
+            layer=layer[0] if layer is not None else self._path(call),
+            kind=kind,
+            module=None,
+            registered=True,
+            functional=layer is None and module_of(call) is not None,
+            uses_batch_statistics=_trains(call, self._contents.opset) if kind is NormKind.BATCH else True,
+            arguments=arguments,
+            location=node.meta.get("location"),
+        )
+
+    def _tensors(self, node: fx.Node) -> dict[str, Any]:
+        """The tensors of a call by torch's names; it has each of them, whether its values can be had or not."""
+        found: dict[str, Any] = {}
+        for name, given in zip(_TENSORS, node.args[1:], strict=False):
+            if not isinstance(given, fx.Node):
+                continue
+            if given.meta.get("attribute") not in self.attributes:
+                given.meta["attribute"] = _UNKNOWN
+            found[name] = given
+        return found
+
+    def _path(self, call: OnnxNode) -> str:
+        """A name for a layer without notes, each call its own: weights of the same values may be one initialiser."""
+        path = _by_weights(call) or _by_name(call.name) or call.name or next(iter(call.outputs), "")
+        taken = self._paths.setdefault(path, call.outputs)
+        return path if taken == call.outputs else next(iter(call.outputs), path)
+
+
+class _Attributes(Mapping[str, Tensor]):
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        self._unknown = nn.UninitializedParameter()
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._unknown if name == _UNKNOWN else self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name == _UNKNOWN or name in self._tensors
+
+
+def _trains(call: OnnxNode, opset: int) -> bool | None:
+    """Whether a BatchNormalization normalises by the batch; `None` where an old file says both."""
+    if opset >= _MODE_IS_ATTRIBUTE:
+        return bool(call.attributes.get("training_mode", 0))
+    several = len([name for name in call.outputs if name]) > 1
+    if opset >= _MODE_IS_OUTPUTS:
+        return several
+    return several if several is not bool(call.attributes.get("is_test", 0)) else None
+
+
+def _momentum(call: OnnxNode) -> dict[str, float]:
+    """Momentum as torch counts it: a share of 0 for the batch is what is written for a cumulative average, too."""
+    momentum = call.attributes.get("momentum", _MOMENTUM)
+    if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
+        return {}
+    return {"momentum": complement(momentum)}
+
+
+def _by_weights(call: OnnxNode) -> str:
+    """The path that all names of weights begin with, as exporters keep it from torch."""
+    names = dict(zip(_TENSORS, call.inputs[1:], strict=False))
+    owners = {given.rpartition(".")[0] for name, given in names.items() if given.endswith(f".{name}")}
+    complete = all(given.endswith(f".{name}") for name, given in names.items())
+    return owners.pop() if len(owners) == 1 and complete else ""
+
+
+def _by_name(name: str) -> str:
+    """The path in the name of a call as the older exporter writes it: `/layer1/layer1.0/bn1/BatchNormalization`."""
+    scopes = name.split("/")[1:-1] if name.startswith("/") else []
+    path = ""
+    for scope in scopes:
+        path = scope if not path or scope.startswith(f"{path}.") else f"{path}.{scope}"
+    return path

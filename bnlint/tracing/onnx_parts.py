@@ -1,0 +1,66 @@
+"""Normalisation layers that ONNX has no operator for, put together again from the calls that stand for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from bnlint.artifacts.inert.onnx_contents import Attribute, OnnxContents, OnnxNode
+from bnlint.tracing.kinds import NormKind
+from bnlint.tracing.onnx_notes import norm_layer
+
+IN_PARTS: Final = "in_parts"
+"""The note of a call that was put together: its tensors are those of its parts, and are not told apart."""
+
+_OPERATORS: Final = {
+    NormKind.GROUP: "GroupNormalization",
+    NormKind.LAYER: "LayerNormalization",
+    NormKind.RMS: "RMSNormalization",
+}
+
+
+def put_together(contents: OnnxContents) -> OnnxContents:
+    """Replace the calls that stand for one normalisation layer by one call.
+
+    Before version 21 of its operators ONNX has no GroupNorm, before 23 no RMSNorm, and torch's exporter writes five and
+    more operators for them, with notes that say whose they are.
+
+    Args:
+        contents: What the file holds.
+
+    Returns:
+        The same, with one call for such a layer wherever one value enters its calls and one leaves them.
+    """
+    readers = Counter(name for node in contents.nodes for name in node.inputs)
+    readers.update(contents.outputs)
+    constants = {constant.name for constant in contents.constants}
+    nodes: list[OnnxNode] = []
+    for layer, run in groupby(contents.nodes, norm_layer):
+        calls = list(run)
+        whole = None if layer is None or len(calls) < 2 else _whole(calls, layer[1], readers, constants)
+        nodes.extend(calls if whole is None else [whole])
+    return msgspec.structs.replace(contents, nodes=tuple(nodes))
+
+
+def _whole(calls: Sequence[OnnxNode], kind: NormKind, readers: Counter[str], constants: set[str]) -> OnnxNode | None:
+    operator = _OPERATORS.get(kind)
+    if operator is None or any(call.operator == operator or call.has_graph for call in calls):
+        return None
+    made = {name for call in calls for name in call.outputs if name}
+    inside = Counter(name for call in calls for name in call.inputs)
+    enter = list(dict.fromkeys(name for name in inside if name and name not in made and name not in constants))
+    leave = [name for name in made if readers[name] > inside[name]]
+    if len(enter) != 1 or len(leave) != 1:
+        return None
+    last = calls[-1]
+    notes = {**last.notes, IN_PARTS: "yes"}
+    return OnnxNode(last.name, operator, (enter[0],), (leave[0],), _epsilon(calls), notes=notes)
+
+
+def _epsilon(calls: Iterable[OnnxNode]) -> dict[str, Attribute]:
+    found = [call.attributes["epsilon"] for call in calls if "epsilon" in call.attributes]
+    return {"epsilon": found[0]} if found else {}

@@ -1,0 +1,132 @@
+"""Checkpoints in the forms that training tools write: Lightning, DDP, FSDP, torch.compile, EMA, teacher and student."""
+
+from __future__ import annotations
+
+import argparse
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bnlint.artifacts.names import strip_paths
+from bnlint.artifacts.saved import Saved, read_saved
+from bnlint.artifacts.sniff import Kind
+from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.facts.named_layers import named_layers
+from tests.models import with_plausible_statistics
+
+
+def network() -> nn.Module:
+    return with_plausible_statistics(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)))
+
+
+def read(value: Any, folder: Path, key: str = "") -> Saved:
+    path = folder / "last.ckpt"
+    torch.save(value, path)
+    return read_saved(path, "last.ckpt", Kind.TORCH_ZIP, key)
+
+
+def batch_norms(found: Saved) -> list[str]:
+    return [layer.path for layer in named_layers(found.tensors, found.versions).layers]
+
+
+class AttributeDict(dict[str, Any]):
+    """As `lightning.fabric.utilities.data.AttributeDict`: a dict with a state of its own."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AttributeDict, (), {"frozen": True}, None, iter(self.items())
+
+
+@pytest.mark.parametrize(
+    "hyper_parameters",
+    [{"lr": 0.1}, AttributeDict(lr=0.1, net=nn.ReLU()), argparse.Namespace(lr=0.1, nested={"a": [1]})],
+    ids=["dict", "AttributeDict", "Namespace"],
+)
+def test_lightning_checkpoints(hyper_parameters: Any, tmp_path: Path) -> None:
+    module = nn.ModuleDict({"model": network()})
+    optimizer = torch.optim.AdamW(module.parameters())
+    module["model"](torch.randn(2, 3, 4, 4)).sum().backward()
+    optimizer.step()
+    checkpoint = {
+        "epoch": 3,
+        "global_step": 400,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": module.state_dict(),
+        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 4}}}},
+        "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_score": torch.tensor(0.5)}},
+        "optimizer_states": [optimizer.state_dict()],
+        "lr_schedulers": [],
+        "hparams_name": "kwargs",
+        "hyper_parameters": hyper_parameters,
+    }
+    found = read(checkpoint, tmp_path)
+    assert found.notes[0] == "The entry `state_dict` of the checkpoint was read."
+    assert batch_norms(found) == ["model.1"]
+    assert found.versions["model.1"] == 2
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "_fsdp_wrapped_module."]
+)
+def test_wrappers_around_the_model_leave_no_trace(prefix: str, tmp_path: Path) -> None:
+    weights = OrderedDict((prefix + name, tensor) for name, tensor in network().state_dict().items())
+    paths = {"": 1, prefix[:-1]: 1, f"{prefix}0": 1, f"{prefix}1": 2}
+    weights._metadata = OrderedDict((path, {"version": version}) for path, version in paths.items())
+    found = read({"state_dict": weights}, tmp_path)
+    assert list(found.tensors) == list(network().state_dict())
+    assert batch_norms(found) == ["1"]
+    assert {path: found.versions[path] for path in ("0", "1")} == {"0": 1, "1": 2}
+    assert not any(wrapper in path for path in found.versions for wrapper in ("module", "_orig_mod"))
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_weights_of_a_wrapped_model(wrap: Any, tmp_path: Path) -> None:
+    found = read(wrap(network()).state_dict(), tmp_path)
+    assert list(found.tensors) == list(network().state_dict())
+    assert found.versions["1"] == 2
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_wrappers_of_single_layers_leave_no_trace(wrapper: str, tmp_path: Path) -> None:
+    statistics_free = nn.BatchNorm2d(4, affine=False, track_running_stats=False)
+    inner = nn.ModuleDict({wrapper: nn.Sequential(nn.BatchNorm2d(4), statistics_free)})
+    found = read(nn.ModuleDict({"stem": nn.Conv2d(3, 4, 1), "stage": inner}).state_dict(), tmp_path)
+    assert batch_norms(found) == ["stage.0", "stage.1"]
+    assert set(found.versions) == {"", "stem", "stage", "stage.0", "stage.1"}
+
+
+def test_the_weights_in_training_come_before_their_average(tmp_path: Path) -> None:
+    model = network()
+    timm = {"epoch": 1, "arch": "x", "state_dict": model.state_dict(), "state_dict_ema": model.double().state_dict()}
+    assert read(timm, tmp_path).tensors["1.running_var"].dtype == "float32"
+    assert read(timm, tmp_path, "state_dict_ema").tensors["1.running_var"].dtype == "float64"
+
+
+def test_whole_models_are_chosen_in_the_same_way(tmp_path: Path) -> None:
+    yolo = {"epoch": -1, "model": network().eval(), "ema": network().train(), "updates": 3, "optimizer": None}
+    assert read(yolo, tmp_path).modules[0].training is False
+    assert read(yolo, tmp_path, "ema").modules[0].training is True
+
+
+def test_a_teacher_and_a_student_are_listed(tmp_path: Path) -> None:
+    weights = {f"module.backbone.{name}": tensor for name, tensor in network().state_dict().items()}
+    dino = {"student": weights, "teacher": dict(weights), "dino_loss": {"center": torch.zeros(1, 8)}, "epoch": 1}
+    with pytest.raises(NotAnalysedError, match="`student`, `teacher`"):
+        read(dino, tmp_path)
+    assert batch_norms(read(dino, tmp_path, "teacher")) == ["backbone.1"]
+    with pytest.raises(UsageError, match="no `pupil`"):
+        read(dino, tmp_path, "pupil")
+
+
+def test_paths_lose_what_names_lose() -> None:
+    names = ["module.a._orig_mod.weight", "module.b.weight"]
+    paths = ["", "module", "module.a", "module.a._orig_mod", "module.b"]
+    assert strip_paths(paths, names) == {"": "module", "a": "module.a._orig_mod", "b": "module.b"}
+
+
+def test_paths_keep_what_names_keep() -> None:
+    names = ["a._orig_mod.weight", "a.weight"]  # without the wrapper they would be one
+    assert set(strip_paths(["a", "a._orig_mod"], names)) == {"a", "a._orig_mod"}
