@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import fx
 
 from bnlint.facts.unknown import UNKNOWN, Maybe
@@ -13,8 +15,22 @@ _LAST = frozenset({Role.LINEAR, Role.EMBEDDING, Role.RECURRENT, Role.ATTENTION})
 """Roles that put their features on the last axis."""
 
 
-def channel_axis_is_feature_axis(call: NormCall, axis: int | None) -> Maybe[bool | None]:
-    """Whether a call normalises the axis on which the layer upstream puts its channels or features.
+@dataclass(frozen=True)
+class Features:
+    """What the layer upstream of a normalisation call puts where.
+
+    Attributes:
+        are_channels: Whether its channels or features lie on the axis that the call normalises by channel; unknown
+            where the way there cannot be followed.
+        count: How many they are.
+    """
+
+    are_channels: Maybe[bool]
+    count: int
+
+
+def features_before(call: NormCall, axis: int | None) -> Maybe[Features | None]:
+    """The features of the layer upstream, and whether a call normalises the axis on which they lie.
 
     Sizes may agree by accident: `nn.Linear(64, 64)` on (N, 64, 64), then `nn.BatchNorm1d(64)`, normalises positions.
 
@@ -24,11 +40,12 @@ def channel_axis_is_feature_axis(call: NormCall, axis: int | None) -> Maybe[bool
 
     Returns:
         Null where no convolution, linear, embedding or recurrent layer is next upstream, so that there is nothing to
-        compare with; unknown where the way there cannot be followed.
+        compare with; unknown where the shapes on the way are not known.
     """
     node = call.input_node
     if node is None or axis is None:
         return UNKNOWN if axis is not None else None
+    followed: int | None = axis
     while True:
         shape = shape_of(node)
         if shape is None:
@@ -36,15 +53,16 @@ def channel_axis_is_feature_axis(call: NormCall, axis: int | None) -> Maybe[bool
         role = node.meta.get("role", Role.UNKNOWN)
         made = _feature_axis(role, len(shape))
         if made is not None:
-            return axis == made
+            return Features(UNKNOWN if followed is None else followed == made, shape[made])
         source = _source(node, role)
         if source is None:
             return None
         before = shape_of(source)
-        back = None if before is None else step_back(node, role, axis, shape, before)
-        if back is None:
+        if before is None:
             return UNKNOWN
-        node, axis = source, back
+        if followed is not None:
+            followed = step_back(node, role, followed, shape, before)
+        node = source
 
 
 def _feature_axis(role: Role, rank: int) -> int | None:

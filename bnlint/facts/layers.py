@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import SyncBatchNorm
+from torch.nn.modules.batchnorm import SyncBatchNorm, _NormBase
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.facts.live_numbers import of_tensor
+from bnlint.facts.saved_layers import TENSORS, layers_of_names, stored_norm_layers
 from bnlint.facts.statistics import NormTensors
+from bnlint.tracing.exported import tensors_of_call
 from bnlint.tracing.kinds import NormKind
 from bnlint.tracing.norms import norm_kind
+from bnlint.tracing.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,9 @@ class NormLayer:
 
 
 def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
-    """The normalisation layers of an artifact by path, in model order.
-
-    A state_dict shows a BatchNorm layer by its running mean and variance; a layer without them cannot be told there.
-    """
+    """The normalisation layers of an artifact by path, in model order."""
     if artifact.module is None:
-        return _from_names(artifact.tensors)
+        return _of_program(artifact)
     layers = {}
     for path, module in artifact.module.named_modules():
         kind = norm_kind(module)
@@ -49,27 +50,31 @@ def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
 
 def tensors_of(module: nn.Module) -> NormTensors:
     """The tensors of a live normalisation layer."""
-    names = ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
-    values = {name: getattr(module, name, None) for name in names}
-    return NormTensors(**{name: value for name, value in values.items() if isinstance(value, Tensor)})
+    return norm_tensors({name: getattr(module, name, None) for name in TENSORS})
 
 
-def _from_names(tensors: Mapping[str, Tensor]) -> dict[str, NormLayer]:
-    layers = {}
-    for name in tensors:
-        path, _, last = name.rpartition(".")
-        if last != "running_mean":
-            continue
-        prefix = f"{path}." if path else ""
-        if f"{prefix}running_var" not in tensors:
-            continue
-        group = {
-            part: tensors[prefix + part]
-            for part in ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
-            if prefix + part in tensors
-        }
-        layers[path] = NormLayer(path, NormKind.BATCH, None, NormTensors(**group))
-    return layers
+def norm_tensors(values: Mapping[str, object]) -> NormTensors:
+    """The tensors among the values of attributes or arguments, by their name in `NormTensors`."""
+    return NormTensors(**{name: of_tensor(value) for name, value in values.items() if isinstance(value, Tensor)})
+
+
+def _of_program(artifact: Artifact) -> dict[str, NormLayer]:
+    if artifact.program is not None:
+        found = stored_norm_layers(artifact.program.tensors, {})
+        return {layer.path: NormLayer(layer.path, layer.kind, None, layer.tensors) for layer in found}
+    return {
+        layer.path: NormLayer(layer.path, layer.kind, None, norm_tensors(layer.pick(artifact.tensors)))
+        for layer in layers_of_names(artifact.tensors, {})
+    }
+
+
+def layers_called(trace: Trace) -> dict[str, NormLayer]:
+    """The layers that the calls of an ONNX graph show: the names of its weights show none, since some are shared."""
+    return {
+        call.layer: NormLayer(call.layer, call.kind, None, norm_tensors(tensors_of_call(call, trace.attributes)))
+        for call in trace.norm_calls
+        if not call.functional and not call.node.meta.get("tensors_unknown")
+    }
 
 
 def spatial_dims(module: nn.Module) -> int | None:
@@ -84,8 +89,12 @@ def spatial_dims(module: nn.Module) -> int | None:
 
 
 def configuration(module: nn.Module) -> dict[str, Any]:
-    """Momentum and eps of a live layer, by field name of `NormFacts`; absent where the layer has none."""
-    found: dict[str, Any] = {}
+    """What the attributes of a live layer say, by field name of `NormFacts`."""
+    parameters = list(module.parameters(recurse=False))
+    found: dict[str, Any] = {
+        "synchronised": isinstance(module, SyncBatchNorm) or "sync" in type(module).__name__.lower(),
+        "parameters_frozen": not any(parameter.requires_grad for parameter in parameters) if parameters else None,
+    }
     momentum = getattr(module, "momentum", None)
     found["momentum"] = momentum if isinstance(momentum, (int, float)) else None
     eps = next(
@@ -98,3 +107,8 @@ def configuration(module: nn.Module) -> dict[str, Any]:
     )
     found["eps"] = float(eps) if isinstance(eps, (int, float)) else None
     return found
+
+
+def computes_by_hand(module: nn.Module) -> bool:
+    """Whether a class does the arithmetic of normalisation in Python rather than in a kernel of PyTorch."""
+    return not isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm))

@@ -5,37 +5,63 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bnlint.facts.axes import channel_axis_is_feature_axis
+from torch import Tensor
+
+from bnlint.facts.axes import Features, features_before
+from bnlint.facts.setup import TrainingSetup, setup_facts
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.kinds import NormKind
 from bnlint.tracing.trace import NormCall
 
 
-def shape_facts(call: NormCall, traced_batch: int | None, declared_batch: int | None) -> dict[str, Any]:
+def shape_facts(call: NormCall, traced_batch: int | None, setup: TrainingSetup) -> dict[str, Any]:
     """The shape facts of a call, by field name of `NormFacts`.
 
     Args:
         call: The call.
         traced_batch: Samples in the traced run.
-        declared_batch: Declared training batch on each device, in samples.
+        setup: The declared training set-up.
 
     Returns:
-        `input_shape`, `channel_axis`, `channel_axis_is_feature_axis`, `values_per_sample`, `values_per_channel` and
-        `batch_size`.
+        `input_shape`, `channel_axis`, `channel_axis_is_feature_axis`, `as_many_channels_as_features`,
+        `values_per_sample`, `values_per_channel`, `values_in_last_batch`, `traffic_megabytes` and those of the set-up.
     """
     shape = call.input_shape
-    facts: dict[str, Any] = {"batch_size": UNKNOWN if declared_batch is None else declared_batch}
+    facts = setup_facts(setup)
     if shape is None:
         return facts
     axis = _channel_axis(call.kind, len(shape))
     per_sample = _values_per_sample(call.kind, shape, axis, traced_batch)
     facts |= {"input_shape": shape, "channel_axis": axis, "values_per_sample": per_sample}
-    facts["channel_axis_is_feature_axis"] = channel_axis_is_feature_axis(call, axis)
-    if per_sample is None or per_sample is UNKNOWN:
-        facts["values_per_channel"] = per_sample
-    elif declared_batch is not None:
-        facts["values_per_channel"] = per_sample * declared_batch
+    facts["traffic_megabytes"] = _traffic(call)
+    facts |= _feature_facts(features_before(call, axis), shape, axis)
+    facts["values_per_channel"] = _times(per_sample, facts["batch_size"])
+    facts["values_in_last_batch"] = _times(per_sample, facts["last_batch_size"])
     return facts
+
+
+def _traffic(call: NormCall) -> Maybe[float]:
+    """What a layer that does little arithmetic costs: each value of its input is read once and written once."""
+    value = call.input_node.meta.get("val") if call.input_node is not None else None
+    if not isinstance(value, Tensor):
+        return UNKNOWN
+    return 2 * value.numel() * value.element_size() / 1e6
+
+
+def _times(per_sample: Maybe[int | None], samples: Maybe[int | None]) -> Maybe[int | None]:
+    """Values in each channel's statistics; `None` where either does not apply."""
+    if per_sample is None or samples is None:
+        return None
+    return UNKNOWN if per_sample is UNKNOWN or samples is UNKNOWN else per_sample * samples
+
+
+def _feature_facts(features: Maybe[Features | None], shape: tuple[int, ...], axis: int | None) -> dict[str, Any]:
+    if features is UNKNOWN or features is None or axis is None:
+        return {"channel_axis_is_feature_axis": features, "as_many_channels_as_features": features}
+    return {
+        "channel_axis_is_feature_axis": features.are_channels,
+        "as_many_channels_as_features": features.count == shape[axis],
+    }
 
 
 def _channel_axis(kind: NormKind, rank: int) -> int | None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
-import torch
-from torch import Tensor
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+import numpy
 
+from bnlint.facts.numbers import Numbers
+from bnlint.facts.ranges import Range, range_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
 
 TENSOR_NAMES = ("running_mean", "running_var", "weight", "bias")
@@ -28,6 +28,8 @@ class StatisticsFacts(TypedDict):
     affine_at_initial_values: Maybe[bool | None]
     nonfinite_tensors: Maybe[frozenset[str]]
     negative_variances: Maybe[int | None]
+    zero_variances: Maybe[int | None]
+    zero_scale_share: Maybe[float | None]
 
 
 @dataclass(frozen=True)
@@ -42,61 +44,100 @@ class NormTensors:
         num_batches_tracked: A scalar integer.
     """
 
-    running_mean: Tensor | None = None
-    running_var: Tensor | None = None
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-    num_batches_tracked: Tensor | None = None
+    running_mean: Numbers | None = None
+    running_var: Numbers | None = None
+    weight: Numbers | None = None
+    bias: Numbers | None = None
+    num_batches_tracked: Numbers | None = None
 
-    def present(self) -> Mapping[str, Tensor]:
+    def present(self) -> Mapping[str, Numbers]:
         """The tensors with one value for each channel, by name, without those that are missing."""
         return {name: tensor for name in TENSOR_NAMES if (tensor := getattr(self, name)) is not None}
 
 
-def statistics_facts(tensors: NormTensors) -> StatisticsFacts:
+Ranges = Mapping[str, Maybe[Range]]
+"""The range of each tensor of a layer, by its name."""
+
+
+def ranges_of(tensors: NormTensors) -> Ranges:
+    """The range of each tensor that a layer has: the only reductions that a healthy layer costs."""
+    return {name: range_of(tensor) for name, tensor in tensors.present().items()}
+
+
+def statistics_facts(tensors: NormTensors, ranges: Ranges | None = None) -> StatisticsFacts:
     """The facts of one layer's tensors; those that need values are unknown for tensors without data.
 
     Args:
-        tensors: The tensors of the layer, on any device.
+        tensors: The tensors of the layer.
+        ranges: Their ranges, where they are at hand.
 
     Returns:
         The facts by field name.
     """
+    ranges = ranges_of(tensors) if ranges is None else ranges
     present = tensors.present()
     mean, variance, counter = tensors.running_mean, tensors.running_var, tensors.num_batches_tracked
     first = next(iter(present.values()), None)
-    readable = all(_has_data(tensor) for tensor in present.values())
     return StatisticsFacts(
         affine=tensors.weight is not None,
         has_running_statistics=mean is not None and variance is not None,
-        channels=None if first is None else UNKNOWN if isinstance(first, UninitializedTensorMixin) else first.numel(),
-        dtype=None if first is None else str(first.dtype).removeprefix("torch."),
+        channels=None if first is None else UNKNOWN if first.shape is None else first.size,
+        dtype=None if first is None else first.dtype,
         has_batch_counter=counter is not None,
-        batches_counted=None if counter is None else int(counter) if _has_data(counter) else UNKNOWN,
-        statistics_at_initial_values=_zero_and_one(mean, variance),
-        affine_at_initial_values=_zero_and_one(tensors.bias, tensors.weight),
-        nonfinite_tensors=_nonfinite(present) if readable else UNKNOWN,
-        negative_variances=None if variance is None else int((variance < 0).sum()) if _has_data(variance) else UNKNOWN,
+        batches_counted=_counted(counter),
+        statistics_at_initial_values=_zero_and_one(ranges.get("running_mean"), ranges.get("running_var")),
+        affine_at_initial_values=_zero_and_one(ranges.get("bias"), ranges.get("weight")),
+        nonfinite_tensors=_nonfinite(present, ranges),
+        negative_variances=_variances(variance, ranges.get("running_var"), below=True),
+        zero_variances=_variances(variance, ranges.get("running_var"), below=False),
+        zero_scale_share=_zero_scales(tensors.weight, ranges.get("weight")),
     )
 
 
-def _has_data(tensor: Tensor) -> bool:
-    return not tensor.is_meta and not isinstance(tensor, UninitializedTensorMixin)
+def _counted(counter: Numbers | None) -> Maybe[int | None]:
+    if counter is None:
+        return None
+    return UNKNOWN if counter.read is None or counter.size != 1 else int(counter.values.flat[0])
 
 
-def _zero_and_one(zero: Tensor | None, one: Tensor | None) -> Maybe[bool | None]:
+def _zero_and_one(zero: Maybe[Range | None], one: Maybe[Range | None]) -> Maybe[bool | None]:
     """Whether one tensor is 0 and the other 1 throughout."""
     if zero is None or one is None:
         return None
-    if not _has_data(zero) or not _has_data(one):
+    if zero is UNKNOWN or one is UNKNOWN:
         return UNKNOWN
-    return not bool(zero.any()) and bool((one == 1).all())
+    return zero.is_all(0.0) and one.is_all(1.0)
 
 
-def _nonfinite(tensors: Mapping[str, Tensor]) -> frozenset[str]:
-    # A finite sum proves that every value is finite; only the rest is looked at value by value.
-    return frozenset(
-        name
-        for name, tensor in tensors.items()
-        if not bool(tensor.detach().sum(dtype=torch.float64).isfinite()) and not bool(tensor.detach().isfinite().all())
-    )
+def _nonfinite(tensors: Mapping[str, Numbers], ranges: Ranges) -> Maybe[frozenset[str]]:
+    names = []
+    for name, tensor in tensors.items():
+        extent = ranges[name]
+        if extent is UNKNOWN:
+            return UNKNOWN
+        if not extent.finite and not numpy.isfinite(tensor.values).all():
+            names.append(name)
+    return frozenset(names)
+
+
+def _variances(variance: Numbers | None, extent: Maybe[Range | None], *, below: bool) -> Maybe[int | None]:
+    """Number of variances below zero, or of exactly zero."""
+    if variance is None or extent is None:
+        return None
+    if extent is UNKNOWN:
+        return UNKNOWN
+    if extent.low > 0 or (below and extent.low == 0):
+        return 0
+    return int(((variance.values < 0) if below else (variance.values == 0)).sum())
+
+
+def _zero_scales(weight: Numbers | None, extent: Maybe[Range | None]) -> Maybe[float | None]:
+    """Share of scales that are zero beside the largest: below the resolution of float32, or zero like all others."""
+    if weight is None or extent is None:
+        return None
+    if extent is UNKNOWN:
+        return UNKNOWN
+    least = extent.peak * float(numpy.finfo(numpy.float32).eps) if extent.finite else 0.0
+    if extent.low > least or extent.high < -least or not weight.size:
+        return 0.0
+    return int((numpy.abs(weight.values) <= least).sum()) / weight.size

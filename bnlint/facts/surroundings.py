@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from bnlint.facts.flow import PUTS_TOGETHER, Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
-from bnlint.tracing.arguments import argument
+from bnlint.tracing.dropout import dropout_of
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import TRANSPARENT, operator_name
 from bnlint.tracing.trace import NormCall, Trace
@@ -34,11 +34,12 @@ class Surroundings:
 
     Args:
         trace: The trace; the sequence evidence of all nodes is worked out in two passes over its graph.
+        flow: The edges of its graph along which values travel.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, flow: Flow) -> None:
         self._trace = trace
-        self._flow = Flow(trace.graph)
+        self._flow = flow
         nodes = self._flow.nodes
         self._roles = {node: self._role(node) for node in nodes}
         self._attention = frozenset(node for node, role in self._roles.items() if self._is_attention(node, role))
@@ -106,19 +107,12 @@ class Surroundings:
 
     def _role(self, node: fx.Node) -> Role:
         role: Role = node.meta.get("role", Role.UNKNOWN)
-        if role is Role.DROPOUT and not self._is_active_dropout(node):
+        dropout = dropout_of(node, self._trace.attributes) if role is Role.DROPOUT else None
+        if dropout is not None and not dropout.active:
             return Role.MOVE
         if node.op == "call_function" and operator_name(node.target) in PUTS_TOGETHER:
             return Role.CONCATENATION
         return role
-
-    def _is_active_dropout(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            module: nn.Module = self._trace.attributes[str(node.target)]
-            return module.training and getattr(module, "p", 1.0) > 0
-        probability = argument(node, 1, "p", 0.5)
-        training = argument(node, 2, "training", argument(node, 2, "train", True))
-        return bool(training) and probability != 0
 
     def _is_attention(self, node: fx.Node, role: Role) -> bool:
         if role is Role.ATTENTION:

@@ -5,17 +5,38 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 
 class Need(enum.Enum):
     """A source of facts; the value says how a user supplies it."""
 
-    MODULE = "give the whole model (a pickled model with `--trust`, or an import string), not only its weights"
+    MODULE = "give the whole model (a saved model, or an import string), not only its weights"
     MODE = "give a model whose mode was set by its owner: a whole saved model, or a factory without `--weights`"
+    CODE = (
+        "give `--allow PACKAGE` for the package of the model's classes, or `--trust`, if the file is from someone you"
+        " trust: that code then runs, and the model can be traced"
+    )
     STATE = "give weights: a saved model, or `--weights FILE`"
     GRAPH = "give an input that the model accepts, such as `--input 1x3x224x224`"
     BATCH_SIZE = "give `--batch-size N`, the training batch on each device"
+    DATASET_SIZE = "give `--dataset-size N`, the samples in one epoch, or `--drop-last`"
+    ACCUMULATE = "give `--accumulate N`, the batches in one step of the optimiser"
+    RUN = "give `--run`"
+    PADDING = "give `--padding AXIS`, the axis along which inputs are padded"
+    DATA = "give `--data FILE`, real inputs"
+
+
+OPT_IN = frozenset({Need.RUN, Need.PADDING, Need.DATA})
+"""Sources that take a run of the model's code, which bnlint does not do unasked; reports mention them in one line."""
+
+
+class Ordinary(enum.Enum):
+    """What is ordinary of a fact where no value is so by itself; `bnlint inspect` shows first what is not."""
+
+    COMMON = "the value that nine in ten layers of the same kind share, where there is one"
+    ANY = "any value: layers differ in it by design"
 
 
 @dataclass(frozen=True)
@@ -27,12 +48,18 @@ class Fact:
         family: The heading under which `bnlint facts` shows it.
         needs: What must be at hand to know it, all of them.
         values: The names that the fact can take or hold; empty where any value is possible.
+        ordinary: The values that call for no attention, whatever other layers have: `(False,)`; or what is ordinary
+            instead.
+        ordinary_of: The kinds of normalisation that these values are ordinary of; for others it is the common value.
+            Empty for all kinds.
     """
 
     doc: str
     family: str
     needs: tuple[Need, ...] = ()
     values: tuple[str, ...] = ()
+    ordinary: Ordinary | tuple[object, ...] = Ordinary.COMMON
+    ordinary_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,10 @@ class FactEntry:
     type: Any
     fact: Fact
 
+    def of(self, record: object) -> Any:
+        """The value of the fact in a record."""
+        return getattr(record, self.name)
+
 
 def vocabulary(record: type) -> dict[str, FactEntry]:
     """The facts of a record class by name, in the order of their definition.
@@ -59,6 +90,11 @@ def vocabulary(record: type) -> dict[str, FactEntry]:
     Returns:
         An entry for each field that carries a `Fact`; other fields are not facts and rules cannot read them.
     """
+    return _vocabulary(record)
+
+
+@cache
+def _vocabulary(record: type) -> dict[str, FactEntry]:
     hints = get_type_hints(record, include_extras=True)
     entries = {}
     for field in fields(record):
@@ -84,8 +120,17 @@ def remedy(names: Iterable[str], record: type, available: Collection[Need]) -> s
     Returns:
         The hints, joined by semicolons; empty where all that the facts need is at hand.
     """
+    missing = missing_needs(names, record, available)
+    return "; ".join(need.value for need in Need if need in missing)
+
+
+def missing_needs(names: Iterable[str], record: type, available: Collection[Need]) -> frozenset[Need]:
+    """What is not at hand for facts to become known, as `remedy` words it; the arguments are the same."""
     entries = vocabulary(record)
     missing = {need for name in names for need in entries[name].fact.needs if need not in available}
-    if Need.MODULE not in available and missing & {Need.MODULE, Need.MODE, Need.GRAPH}:
-        missing = missing - {Need.MODE, Need.GRAPH} | {Need.MODULE}
-    return "; ".join(need.value for need in Need if need in missing)
+    needs_code = {Need.CODE, Need.GRAPH, *OPT_IN}
+    if Need.MODULE not in available and missing & {Need.MODULE, Need.MODE, *needs_code}:
+        missing = missing - needs_code - {Need.MODE} | {Need.MODULE}
+    elif Need.CODE not in available and missing & needs_code:
+        missing = missing - needs_code | {Need.CODE}
+    return frozenset(missing)

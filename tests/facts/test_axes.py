@@ -67,6 +67,31 @@ def test_a_way_that_cannot_be_followed_is_unknown() -> None:
     assert record.channel_axis_is_feature_axis is UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        (lambda m, x: m.linear(x), True),
+        (lambda m, x: m.linear(x).mT, True),
+        (lambda m, x: m.linear(x).reshape(1, 8, 16), True),
+        (lambda m, x: m.linear(x).reshape(2, 4, 16).transpose(1, 2).reshape(2, 8, 8), True),
+        (lambda m, x: m.narrow(x), False),
+        (lambda m, x: x, None),
+    ],
+    ids=["as many", "moved", "in other samples", "scrambled", "fewer features", "no layer"],
+)
+def test_whether_there_are_as_many_channels_as_features(
+    way: Callable[[Way, Tensor], Tensor], expected: bool | None
+) -> None:
+    class Narrow(Way):
+        def __init__(self) -> None:
+            super().__init__(way)
+            self.narrow = nn.Linear(8, 4)
+
+    records = bnlint.inspect(Narrow().eval(), inputs=("2x8x8",)).norms
+    (record,) = [facts for facts in records if facts.calls]
+    assert record.as_many_channels_as_features is expected
+
+
 def test_exported_programs_are_followed_too() -> None:
     model = Way(lambda m, x: m.linear(x)).eval()
     program = torch.export.export(model, (torch.randn(2, 8, 8),))

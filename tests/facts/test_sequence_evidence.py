@@ -154,7 +154,7 @@ class Conformer(nn.Module):
 
 def findings(model: nn.Module, inputs: Any) -> dict[str, str]:
     report = bnlint.check(model.eval(), inputs=inputs, select=["BN4"])
-    assert not report.not_run
+    assert not [item for item in report.not_run if not item.opt_in]
     return {finding.code: str(finding.severity) for finding in report.findings}
 
 

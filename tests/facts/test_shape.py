@@ -104,3 +104,10 @@ def test_several_inputs_without_a_common_batch_axis_leave_it_unknown() -> None:
             return self.bn(x @ weight)
 
     assert facts(TwoAxes(), ("2x3", "3x4"))["bn"].values_per_sample is UNKNOWN
+
+
+def test_traffic_is_two_accesses_for_each_value_of_the_input() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8)).eval()
+    for scale, dtype in ((4, torch.float32), (8, torch.float64)):
+        record = bnlint.inspect(model.to(dtype), inputs=(torch.zeros(2, 3, 4, 4, dtype=dtype),)).norms[0]
+        assert record.traffic_megabytes == pytest.approx(2 * (2 * 8 * 4 * 4) * scale / 1e6)

@@ -8,13 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bnlint.facts.statistics import NormTensors, statistics_facts
+from bnlint.facts.layers import norm_tensors
+from bnlint.facts.layers import tensors_of as tensors
+from bnlint.facts.statistics import statistics_facts
 from bnlint.facts.unknown import UNKNOWN
-
-
-def tensors(layer: nn.Module) -> NormTensors:
-    names = ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
-    return NormTensors(**{name: getattr(layer, name, None) for name in names})
 
 
 def test_a_fresh_layer() -> None:
@@ -58,17 +55,43 @@ def test_one_value_that_is_not_finite(name: str, value: float) -> None:
 
 def test_infinities_of_both_signs_do_not_cancel_out() -> None:
     mean = torch.tensor([math.inf, -math.inf])
-    assert statistics_facts(NormTensors(running_mean=mean))["nonfinite_tensors"] == {"running_mean"}
+    assert statistics_facts(norm_tensors({"running_mean": mean}))["nonfinite_tensors"] == {"running_mean"}
 
 
 def test_large_finite_values_whose_sum_overflows_are_finite() -> None:
     weight = torch.full((4,), torch.finfo(torch.float64).max, dtype=torch.float64)
-    assert statistics_facts(NormTensors(weight=weight))["nonfinite_tensors"] == frozenset()
+    assert statistics_facts(norm_tensors({"weight": weight}))["nonfinite_tensors"] == frozenset()
 
 
 def test_negative_variances_are_counted() -> None:
     variance = torch.tensor([1.0, -1e-6, 0.0, -2.0])
-    assert statistics_facts(NormTensors(torch.zeros(4), variance))["negative_variances"] == 2
+    assert (
+        statistics_facts(norm_tensors({"running_mean": torch.zeros(4), "running_var": variance}))["negative_variances"]
+        == 2
+    )
+
+
+def test_zero_variances_are_counted() -> None:
+    variance = torch.tensor([1.0, 0.0, -1.0, 0.0, 1e-30])
+    assert (
+        statistics_facts(norm_tensors({"running_mean": torch.zeros(5), "running_var": variance}))["zero_variances"] == 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight", "share"),
+    [
+        ([1.0, -1.0], 0.0),
+        ([1.0, 0.0], 0.5),
+        ([0.0, 0.0], 1.0),
+        ([1.0, 1e-7, 2e-7, -1e-8], 0.5),  # 2⁻²³ is 1.19e-7
+        ([1e-30, 2e-30], 0.0),  # small, all of them: what counts is the largest
+        ([-1.0, -2.0], 0.0),
+        ([math.nan, 0.0], 0.5),
+    ],
+)
+def test_scales_that_vanish_beside_the_largest(weight: list[float], share: float) -> None:
+    assert statistics_facts(norm_tensors({"weight": torch.tensor(weight)}))["zero_scale_share"] == share
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -24,13 +24,8 @@ def report_on(rule: Rule, example: Example) -> Report:
     names = {"torch": torch, "nn": nn, "F": F, "__name__": "example"}
     torch.manual_seed(0)
     exec(example.code, names)
-    return bnlint.check(
-        names["model"],
-        inputs=example.inputs or None,
-        batch_size=example.batch_size,
-        context=example.context,
-        select=[rule.code],
-    )
+    data = eval(example.data, names) if example.data else None
+    return bnlint.check(names["model"], **example.arguments, data=data, select=[rule.code])
 
 
 @pytest.mark.parametrize(("rule", "example"), cases("bad"))

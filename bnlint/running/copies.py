@@ -1,0 +1,139 @@
+"""A copy of the model with values, on which anything may be run."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.process_state import process_state_kept
+from bnlint.tracing.structural_copy import StructuralCopy
+from bnlint.tracing.watchdog import OutOfTime, run_with_limit
+
+LARGEST_UNASKED = 1 << 30
+"""Bytes of parameters and buffers that are copied without being asked."""
+
+
+class RunningCopy:
+    """A copy of a model, on the device of the model, and its runs.
+
+    Args:
+        model: The model; it is not touched.
+        deadline: When the runs must end, on the clock of `time.monotonic`.
+
+    Attributes:
+        module: The copy.
+        device: Device of its parameters.
+        dtype: Data type of its parameters that are floating point.
+    """
+
+    def __init__(self, model: nn.Module, deadline: float) -> None:
+        self._copied = StructuralCopy(model, _clone)
+        self._deadline = deadline
+        self.module = self._copied.module
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        self.device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        self.dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+        self._buffers = [
+            (module, name, buffer, buffer.clone())
+            for module in self._copied.modules
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All modules by path, also those that hide in lists."""
+        return {self._copied.paths[id(module)]: module for module in self._copied.modules}
+
+    def restore(self) -> None:
+        """Give the buffers the values that they had in the model."""
+        with torch.no_grad():
+            for module, name, buffer, value in self._buffers:
+                module._buffers[name] = buffer.copy_(value)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline."""
+        return self._deadline - time.monotonic()
+
+    def run(self, inputs: Inputs, seed: int = 0) -> list[Tensor]:
+        """Run the copy without gradients; its buffers are restored first.
+
+        Args:
+            inputs: Inputs with values; they are cloned.
+            seed: What the random numbers of the run begin with.
+
+        Returns:
+            The floating-point tensors of the output.
+
+        Raises:
+            OutOfTime: After the deadline.
+            Exception: Whatever the code of the model raises.
+        """
+        with torch.no_grad():
+            return self.run_with_gradients(inputs, seed)
+
+    def run_with_gradients(self, inputs: Inputs, seed: int = 0) -> list[Tensor]:
+        """The same in the gradient mode of the caller."""
+        args, kwargs = tree_map_only(Tensor, self._own, (inputs.args, dict(inputs.kwargs)))
+        if self.seconds_left <= 0:
+            raise OutOfTime
+        self.restore()
+        torch.manual_seed(seed)
+        return float_tensors(run_with_limit(self.seconds_left, self.module, *args, **kwargs))
+
+    @contextlib.contextmanager
+    def state_kept(self) -> Iterator[None]:
+        """A context for runs: the process is afterwards as it was."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with process_state_kept(), torch.random.fork_rng(devices=devices):
+            yield
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.detach().to(self.device, dtype, copy=True)
+
+
+def why_not(model: nn.Module, asked: bool) -> str:
+    """Why a model cannot be copied for a run; empty where it can.
+
+    Args:
+        model: The model.
+        asked: Whether the user asked for the run by name, so that size is no reason.
+    """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        return "a TorchScript module cannot be copied for a run"
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(isinstance(tensor, UninitializedTensorMixin) for tensor in tensors):
+        return "its weights get their shapes at the first forward, which has not been"
+    if any(tensor.is_meta for tensor in tensors):
+        return "its weights hold no values"
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if size > LARGEST_UNASKED and not asked:
+        return f"its weights take {size / 1e9:.1f} GB, and a run needs a copy of them; ask for it with `--run`"
+    return ""
+
+
+def float_tensors(result: Any) -> list[Tensor]:
+    """The floating-point tensors in what a model returns, also those in the attributes of plain objects."""
+    found: list[Tensor] = []
+    for leaf in tree_flatten(result)[0]:
+        inner = vars(leaf).values() if not isinstance(leaf, Tensor) and hasattr(leaf, "__dict__") else (leaf,)
+        found += [value for value in inner if isinstance(value, Tensor) and value.is_floating_point()]
+    return found
+
+
+def _clone(tensor: Tensor) -> Tensor:
+    value = tensor.detach().clone()
+    if not isinstance(tensor, nn.Parameter):
+        return value
+    parameter = nn.Parameter(value, requires_grad=tensor.requires_grad)
+    parameter.__dict__.update(tensor.__dict__)
+    return parameter

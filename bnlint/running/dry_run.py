@@ -1,0 +1,96 @@
+"""One dry run: eval mode first, then one training step, on a copy of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from bnlint.running.batch_dependence import CannotTell, observe_batch_dependence
+from bnlint.running.batches import at_least_two
+from bnlint.running.copies import RunningCopy
+from bnlint.running.observations import DryRun
+from bnlint.tracing.failure import describe
+from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.watchdog import OutOfTime
+
+T = TypeVar("T")
+
+
+def observe_run(running: RunningCopy, inputs: Inputs, training_step: bool) -> DryRun:
+    """What a forward in eval mode and a training step do to the statistics, and to the samples of a batch.
+
+    Args:
+        running: The copy; its mode and its gradients are changed.
+        inputs: Inputs with values.
+        training_step: Whether to make a training step, which takes as much memory as training.
+
+    Returns:
+        What was seen; a run that fails leaves `None` and a note.
+    """
+    notes: list[str] = []
+    with running.state_kept():
+        running.module.eval()
+        moved = _try(notes, "The statistics in eval mode", lambda: _moved_in_eval(running, inputs))
+        mixed = None
+        if moved is not None:
+            mixed = _try(notes, "Batch dependence", lambda: observe_batch_dependence(running, inputs))
+        updates = None
+        if training_step:
+            running.module.train()
+            updates = _try(notes, "A training step", lambda: _updates(running, at_least_two(inputs)))
+    return DryRun(moved, updates, mixed, tuple(notes))
+
+
+def _try(notes: list[str], subject: str, observe: Callable[[], T]) -> T | None:
+    try:
+        return observe()
+    except CannotTell as reason:
+        why = str(reason)
+    except (Exception, SystemExit, OutOfTime) as error:
+        why = describe(error)
+    notes.append(f"{subject} could not be observed: {why}.")
+    return None
+
+
+def _moved_in_eval(running: RunningCopy, inputs: Inputs) -> dict[str, bool]:
+    before = {path: [tensor.clone() for tensor in statistics] for path, statistics in _statistics(running)}
+    running.run(inputs)
+    after = dict(_statistics(running))
+    return {
+        path: not all(_same(one, two) for one, two in zip(tensors, after.get(path, []), strict=False))
+        for path, tensors in before.items()
+    }
+
+
+def _same(one: Tensor, two: Tensor) -> bool:
+    return one.shape == two.shape and torch.equal(one.nan_to_num(), two.nan_to_num())
+
+
+def _statistics(running: RunningCopy) -> Iterator[tuple[str, list[Tensor]]]:
+    for path, module in running.modules().items():
+        values = [getattr(module, name, None) for name in ("running_mean", "running_var")]
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        if tensors:
+            yield path, tensors
+
+
+def _updates(running: RunningCopy, inputs: Inputs) -> dict[str, int]:
+    """How far one forward and backward moves each `num_batches_tracked`: gradient checkpointing runs forward again."""
+    running.restore()
+    before = dict(_counters(running))
+    with torch.enable_grad():
+        outputs = running.run_with_gradients(inputs)
+        losses = [tensor.sum() for tensor in outputs if tensor.requires_grad]
+        if losses:
+            torch.stack([loss.double() for loss in losses]).sum().backward()  # type: ignore[no-untyped-call]
+    return {path: count - before[path] for path, count in _counters(running) if path in before}
+
+
+def _counters(running: RunningCopy) -> Iterator[tuple[str, int]]:
+    for path, module in running.modules().items():
+        counter = getattr(module, "num_batches_tracked", None)
+        if isinstance(counter, Tensor):
+            yield path, int(counter)

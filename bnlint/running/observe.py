@@ -1,0 +1,134 @@
+"""What the user allows to be run is run on a copy, and observed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from bnlint.errors import BnlintError
+from bnlint.running.batches import has_values, with_values
+from bnlint.running.copies import RunningCopy, why_not
+from bnlint.running.data import batches
+from bnlint.running.drift import FEWEST_SAMPLES, observe_drift
+from bnlint.running.dry_run import observe_run
+from bnlint.running.modes import observe_modes
+from bnlint.running.observations import DataRun, DryRun, Observations, PaddingRun
+from bnlint.running.padding import Padding, observe_padding
+from bnlint.tracing.failure import describe
+from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.watchdog import OutOfTime
+
+
+@dataclass(frozen=True)
+class Request:
+    """What may be run.
+
+    Attributes:
+        run: Whether to run the model on a copy; `None` for "if inputs with values were given, and the model is small".
+        padding: How inputs are padded; asks for a run too.
+        data: Real inputs, as for `bnlint.running.data.batches`; `None` for none.
+        data_batches: How many batches of them.
+        timeout: Seconds for the run, for the padding, and for the data, each.
+    """
+
+    run: bool | None = None
+    padding: Sequence[Padding] = ()
+    data: object = None
+    data_batches: int = 1
+    timeout: float = 60.0
+
+
+def observe(
+    model: nn.Module,
+    request: Request,
+    given: Inputs | None,
+    example: Inputs | None,
+    tell: Callable[[str], None],
+) -> Observations:
+    """Observe a copy of a model.
+
+    Args:
+        model: The model, which is not touched.
+        request: What may be run.
+        given: The inputs that the user gave.
+        example: The inputs that the traced run accepted, for want of given ones.
+        tell: Is told what is being done.
+
+    Returns:
+        What was seen. A model that cannot be run gives a note, never an exception.
+
+    Raises:
+        UsageError: If the padding or the data does not fit the inputs of the model.
+        NotAnalysedError: If a data file cannot be read.
+    """
+    asked = request.run or bool(request.padding)
+    seen = _Seen(notes=[], failed=[])
+    if asked or (request.run is None and given is not None and has_values(given)):
+        tell("running")
+        seen = _run(model, request, given or example, bool(asked))
+    data = None
+    if request.data is not None:
+        tell("data")
+        data = _data(model, request, seen, tell)
+    return Observations(observe_modes(model), seen.dry_run, seen.padding, data, tuple(seen.notes), tuple(seen.failed))
+
+
+@dataclass
+class _Seen:
+    """What has been seen so far."""
+
+    notes: list[str]
+    failed: list[str]
+    dry_run: DryRun | None = None
+    padding: PaddingRun | None = None
+
+
+def _run(model: nn.Module, request: Request, inputs: Inputs | None, asked: bool) -> _Seen:
+    seen = _Seen([], [])
+    obstacle = why_not(model, asked) or ("" if inputs is not None else "no input is known")
+    if obstacle or inputs is None:
+        (seen.failed if asked else seen.notes).append(f"The model was not run: {obstacle}.")
+        if asked:
+            seen.dry_run, seen.padding = DryRun(), PaddingRun() if request.padding else None
+        return seen
+    inputs = with_values(inputs)
+    if request.padding:
+        try:
+            seen.padding = PaddingRun(observe_padding(_copy(model, request), inputs, request.padding))
+        except BnlintError:
+            raise
+        except (Exception, SystemExit, OutOfTime) as error:
+            seen.failed.append(f"The padding could not be tried: {describe(error)}.")
+            seen.padding = PaddingRun()
+    seen.dry_run = observe_run(_copy(model, request), inputs, training_step=bool(request.run))
+    (seen.failed if asked and seen.dry_run.moved_in_eval is None else seen.notes).extend(seen.dry_run.notes)
+    return seen
+
+
+def _data(model: nn.Module, request: Request, seen: _Seen, tell: Callable[[str], None]) -> DataRun:
+    obstacle = why_not(model, bool(request.run))
+    if obstacle:
+        seen.failed.append(f"The data could not be run: {obstacle}.")
+        return DataRun()
+    inputs = batches(model, request.data, request.data_batches)
+    running = _copy(model, request)
+    try:
+        found = observe_drift(running, inputs, lambda number: tell(f"data, batch {number} of {request.data_batches}"))
+    except BnlintError:
+        raise
+    except (Exception, SystemExit, OutOfTime) as error:
+        seen.failed.append(f"The data could not be run: {describe(error)}.")
+        return DataRun()
+    if running.seconds_left <= 0:
+        seen.notes.append(f"The time for the data (`--timeout`) was over after {found.samples} samples.")
+    if found.samples < FEWEST_SAMPLES:
+        few = f"{found.samples} samples of data are too few to compare statistics with: give {FEWEST_SAMPLES} or more."
+        seen.failed.append(few)
+    return found
+
+
+def _copy(model: nn.Module, request: Request) -> RunningCopy:
+    return RunningCopy(model, time.monotonic() + request.timeout)

@@ -1,0 +1,136 @@
+"""What is run, when, and what the report says where it cannot be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bnlint
+from bnlint.errors import UsageError
+from bnlint.facts.unknown import UNKNOWN
+from bnlint.running import copies
+from tests.models import ConvNet, with_plausible_statistics
+
+IMAGES = torch.randn(4, 3, 16, 16)
+
+
+class Breaks(ConvNet):
+    """Can be traced, and fails when it is run again."""
+
+    left = 1
+
+    def forward(self, images: Tensor) -> Tensor:
+        Breaks.left -= 1
+        if Breaks.left < 0:
+            raise RuntimeError("out of luck")
+        return super().forward(images)
+
+
+def model() -> nn.Module:
+    return with_plausible_statistics(ConvNet()).eval()
+
+
+def opt_in(report: bnlint.Report) -> set[str]:
+    return {item.code for item in report.not_run if item.opt_in}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "runs"),
+    [
+        ({}, False),
+        ({"inputs": "4x3x16x16"}, False),
+        ({"inputs": IMAGES}, True),
+        ({"inputs": IMAGES, "run": False}, False),
+        ({"inputs": "4x3x16x16", "run": True}, True),
+        ({"run": True}, True),
+    ],
+)
+def test_a_copy_is_run_where_values_are_given_or_the_user_says_so(arguments: dict[str, Any], runs: bool) -> None:
+    report = bnlint.check(model(), **arguments)
+    assert ({"BN110", "BN111"} <= set(report.passed)) == runs
+    assert ("BN110" in opt_in(report)) != runs
+    assert {"BN402", "BN510"} <= opt_in(report)
+    assert report.unanalysed == ()
+
+
+def test_a_large_model_is_copied_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "LARGEST_UNASKED", 1000)
+    report = bnlint.check(model(), inputs=IMAGES)
+    assert "BN110" in opt_in(report)
+    assert any("--run" in note for note in report.coverage.notes)
+    assert report.exit_code == 0
+    assert "BN110" in bnlint.check(model(), inputs=IMAGES, run=True).passed
+    refused = bnlint.check(model(), data=[IMAGES] * 2)
+    assert any("--run" in sentence for sentence in refused.unanalysed)
+    asked = bnlint.check(model(), data=[IMAGES] * 2, run=True)
+    assert "BN510" not in opt_in(asked)
+    assert asked.unanalysed == ()
+
+
+def test_a_run_that_was_asked_for_and_fails_is_said_and_not_called_clean() -> None:
+    breaks = with_plausible_statistics(Breaks()).eval()
+    asked = bnlint.check(breaks, inputs="4x3x16x16", run=True, data=[IMAGES] * 2)
+    assert asked.exit_code == 3
+    assert any("out of luck" in sentence for sentence in asked.unanalysed)
+    assert not {"BN110", "BN111", "BN510"} & set(asked.passed)
+    assert not {"BN110", "BN111", "BN510"} & opt_in(asked)
+    Breaks.left = 1
+    given = bnlint.check(breaks, inputs=IMAGES)
+    assert given.exit_code == 0
+    assert any("out of luck" in note for note in given.coverage.notes)
+
+
+def test_weights_alone_and_meta_weights_cannot_run(tmp_path: Path) -> None:
+    torch.save(model().state_dict(), tmp_path / "weights.pt")
+    report = bnlint.check(tmp_path / "weights.pt", run=True, data=[IMAGES])
+    assert report.exit_code == 3
+    assert not opt_in(report)
+    with torch.device("meta"):
+        empty = ConvNet()
+    assert any("no values" in sentence for sentence in bnlint.check(empty, run=True).unanalysed)
+
+
+def test_too_little_data_is_said() -> None:
+    report = bnlint.check(model(), data=[IMAGES])
+    assert "4 samples of data are too few" in report.unanalysed[0]
+    assert "BN510" not in report.passed
+
+
+def test_padding_runs_by_itself_and_must_fit() -> None:
+    net = nn.Sequential(nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4)).eval()
+    report = bnlint.check(net, inputs="2x3x12", padding="2", select="BN402")
+    assert [finding.layers for finding in report.findings] == [("1",)]
+    with pytest.raises(UsageError, match="axis 5"):
+        bnlint.check(net, inputs="2x3x12", padding="5")
+    with pytest.raises(UsageError, match="data batches"):
+        bnlint.check(net, data=[IMAGES], data_batches=0)
+
+
+def test_one_fault_is_one_finding() -> None:
+    left = model()
+    left.bn1.train()
+    codes = {finding.code for finding in bnlint.check(left, inputs=IMAGES, fail_on="never").findings}
+    assert "BN102" in codes
+    assert not codes & {"BN110", "BN111", "BN106"}
+
+
+def test_a_frozen_class_is_asked_of_a_copy_without_a_run() -> None:
+    class Stuck(ConvNet):
+        def train(self, mode: bool = True) -> Stuck:
+            return super().train(True)
+
+    report = bnlint.check(with_plausible_statistics(Stuck()), inputs="4x3x16x16", select="BN106")
+    assert report.findings[0].layers == ("bn1", "bn2")
+    assert "Stuck" in report.findings[0].message
+
+
+def test_a_training_step_is_made_only_when_the_user_asks() -> None:
+    given = bnlint.inspect(model(), inputs=IMAGES)
+    asked = bnlint.inspect(model(), inputs=IMAGES, run=True)
+    assert {facts.updates_per_forward for facts in given.norms} == {UNKNOWN}
+    assert [facts.updates_per_forward for facts in asked.norms] == [1, 1]
+    assert [facts.statistics_move_in_eval for facts in given.norms] == [False, False]
