@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN, Unknown
-from bnlint.facts.vocabulary import remedy
+from bnlint.facts.vocabulary import OPT_IN, missing_needs, remedy
 from bnlint.report import Context, Evidence, FactValue, Finding, NotRun
 from bnlint.ruleset.conditions import Record
 from bnlint.ruleset.rule import Rule
@@ -100,8 +100,16 @@ def _shown(value: bool | int | float | str | frozenset[str] | tuple[int, ...] | 
 
 
 def _not_run(rule: Rule, missing: tuple[str, ...], records: Sequence[Record], table: FactTable) -> NotRun:
-    supply = remedy(missing, ModelFacts if rule.of == "model" else NormFacts, table.available) or UNDETERMINED
-    return NotRun(code=rule.code, name=rule.name, layers=_layers(records), missing=missing, remedy=supply)
+    facts = ModelFacts if rule.of == "model" else NormFacts
+    needs = missing_needs(missing, facts, table.available)
+    return NotRun(
+        code=rule.code,
+        name=rule.name,
+        layers=_layers(records),
+        missing=missing,
+        remedy=remedy(missing, facts, table.available) or UNDETERMINED,
+        opt_in=bool(needs) and needs <= OPT_IN,
+    )
 
 
 def _layers(records: Iterable[Record]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What is wrong with a rule file, in words: turns a validation error into a sentence with the nearest right name."""
+"""What is wrong with a file, in words: turns a validation error into a sentence with the nearest right name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from bnlint.errors import RuleFileError
-from bnlint.facts.vocabulary import FactEntry, vocabulary
-from bnlint.ruleset.conditions import OPERATORS
+from bnlint.errors import UsageError
 from bnlint.ruleset.nearest import alternatives, did_you_mean
-from bnlint.ruleset.schema import RECORDS, RULE_FILES, Sort, sort_of
-from bnlint.ruleset.yaml_source import Key, YamlSource
+from bnlint.ruleset.source import Key, Source
 
-_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")
+_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|(\[\.\.\.\])")
 _WORDS = {
     "array": "a list",
     "bool": "true or false",
@@ -26,104 +23,120 @@ _WORDS = {
     "object": "a mapping",
     "str": "a text",
 }
-_PATTERNS = {
-    "code": "it is two capital letters or more and three digits, such as ACME001",
-    "name": "it is lower-case words with hyphens, such as never-updated-statistics",
-    "options": "option names are lower-case words with underscores",
-}
 
 
-def complain(source: YamlSource, of: str, error: msgspec.ValidationError) -> RuleFileError:
+def complain(source: Source, kind: Any, error: msgspec.ValidationError) -> UsageError:
     """The error for a person.
 
     Args:
-        source: The file, whose `of` is known to be right.
-        of: The record that the rule reads.
+        source: The file.
+        kind: The type that it was to be converted to.
         error: What msgspec found.
     """
-    problem, _, where = str(error).partition(" - at ")
-    return _Complaint(source, of, _path(where)).sentence(problem)
+    return Complaint(source, kind, path_of(source, kind, error)).sentence(error)
 
 
-def _path(where: str) -> tuple[Key, ...]:
-    return tuple(int(index) if index else name for name, index in _STEP.findall(where))
+def path_of(source: Source, kind: Any, error: msgspec.ValidationError) -> tuple[Key, ...]:
+    """Where in a file an error is; msgspec does not name the keys of a mapping of any keys, so they are looked for."""
+    path: tuple[Key, ...] = ()
+    for name, index, any_key in _STEP.findall(str(error).partition(" - at ")[2]):
+        key = _guilty_key(source, kind, path, str(error)) if any_key else (int(index) if index else name)
+        if key is None:
+            break
+        path = (*path, key)
+    return path
+
+
+def _guilty_key(source: Source, kind: Any, path: tuple[Key, ...], error: str) -> Key | None:
+    """The key of the mapping at a path whose entry, left there by itself, still gives the error."""
+    mapping = source.data
+    for key in path:
+        mapping = mapping[key]
+    for key, value in mapping.items():
+        try:
+            msgspec.convert(_with(source.data, path, {key: value}), kind)
+        except msgspec.ValidationError as other:
+            if str(other) == error:
+                return str(key)
+    return None
+
+
+def _with(data: Any, path: tuple[Key, ...], value: Any) -> Any:
+    """A copy of a document in which a value stands at a path."""
+    if not path:
+        return value
+    copy = data.copy()
+    copy[path[0]] = _with(data[path[0]], path[1:], value)
+    return copy
 
 
 @dataclass(frozen=True)
-class _Complaint:
-    source: YamlSource
-    of: str
+class Complaint:
+    """What is wrong at one place of a file.
+
+    Attributes:
+        source: The file.
+        kind: The type that it was to be converted to.
+        path: The place.
+    """
+
+    source: Source
+    kind: Any
     path: tuple[Key, ...]
 
-    def sentence(self, problem: str) -> RuleFileError:
-        if match := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
-            return self._unknown_key(match[1])
-        if match := re.fullmatch(r"Object missing required field `(.*)`", problem):
-            return self._error(f'the key "{match[1]}" is missing.')
-        if match := re.fullmatch(r"Invalid enum value '(.*)'", problem):
-            return self._wrong_value(match[1])
-        if match := re.fullmatch(r"Expected `(.*)`, got `(.*)`", problem):
-            return self._wrong_type(match[1], _WORDS.get(match[2], match[2]))
-        return self._error(self._other(problem))
-
-    def _error(self, problem: str, hint: str = "") -> RuleFileError:
-        return self.source.error(self.path, problem, hint)
+    @property
+    def subject(self) -> str:
+        """The key that the value at the place belongs to."""
+        return next((key for key in reversed(self.path) if isinstance(key, str)), "this file")
 
     @property
-    def _fact(self) -> FactEntry | None:
-        """The fact whose operators the path has reached, if any."""
-        entry = vocabulary(RECORDS[self.of]).get(str(self.path[-1])) if self.path else None
-        return entry if self.path[:1] == ("when",) else None
+    def _label(self) -> str:
+        if not self.path:
+            return self.subject
+        return f'an item of "{self.subject}"' if isinstance(self.path[-1], int) else f'"{self.path[-1]}"'
 
-    def _unknown_key(self, key: str) -> RuleFileError:
-        here = (*self.path, key)
-        if self._fact is not None:
-            return self.source.error(here, *self._unknown_operator(key, self._fact))
-        candidates = _keys(_type_at(RULE_FILES[self.of], self.path))
-        question = did_you_mean(key, candidates)
-        if self.path[:1] != ("when",):
-            hint = question or f"the keys here are {alternatives(candidates, 'and')}."
-            return self.source.error(here, f'unknown key "{key}";', hint)
-        for record, facts in RECORDS.items():
-            if key in vocabulary(facts):
-                return self.source.error(here, f'"{key}" is a fact of: {record}, and this rule is of: {self.of}.')
-        return self.source.error(here, f'unknown fact "{key}";', question or "`bnlint facts` lists them.")
+    def sentence(self, error: msgspec.ValidationError) -> UsageError:
+        """The error for a person."""
+        problem = str(error).partition(" - at ")[0]
+        if match := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
+            return self.unknown_key(match[1])
+        if match := re.fullmatch(r"Object missing required field `(.*)`", problem):
+            return self.error(f'the key "{match[1]}" is missing.')
+        if match := re.fullmatch(r"Invalid enum value '(.*)'", problem):
+            return self.wrong_value(match[1])
+        if match := re.fullmatch(r"Expected `(.*)`, got `(.*)`", problem):
+            return self.wrong_type(match[1], _WORDS.get(match[2], match[2]))
+        return self.error(self.other(problem))
 
-    def _unknown_operator(self, key: str, fact: FactEntry) -> tuple[str, str]:
-        sort = sort_of(fact)
-        usable = f"use {alternatives(sort.operators)}."
-        if any(key in other.operators for other in Sort):
-            return f'the operator "{key}" does not suit "{fact.name}", which is {sort.description};', usable
-        return f'unknown operator "{key}" for "{fact.name}";', did_you_mean(key, sort.operators) or usable
+    def error(self, problem: str, hint: str = "") -> UsageError:
+        """An error at the place."""
+        return self.source.error(self.path, problem, hint)
 
-    def _wrong_value(self, value: str) -> RuleFileError:
-        keys = [key for key in self.path if isinstance(key, str) and key not in OPERATORS]
-        candidates = _values(_type_at(RULE_FILES[self.of], self.path))
+    def unknown_key(self, key: str) -> UsageError:
+        """A key that does not belong there."""
+        candidates = _keys(_type_at(self.kind, self.path))
+        hint = did_you_mean(key, candidates) or f"the keys here are {alternatives(candidates, 'and')}."
+        return self.source.error((*self.path, key), f'unknown key "{key}";', hint)
+
+    def wrong_value(self, value: str) -> UsageError:
+        """A text that is none of those allowed."""
+        candidates = _values(_type_at(self.kind, self.path))
         hint = did_you_mean(value, candidates) or f"it is {alternatives(candidates)}."
-        return self._error(f'unknown value "{value}" of "{keys[-1]}";', hint)
+        return self.error(f'unknown value "{value}" of "{self.subject}";', hint)
 
-    def _wrong_type(self, expected: str, got: str) -> RuleFileError:
-        if self._fact is not None:
-            sort = sort_of(self._fact)
-            hint = f"use {alternatives(sort.operators)}." if sort.operators else "it takes no operators."
-            return self._error(f'"{self._fact.name}" is {sort.description}, which {got} does not suit;', hint)
+    def wrong_type(self, expected: str, got: str) -> UsageError:
+        """A value of another type than those allowed."""
         words = dict.fromkeys(_WORDS.get(word, word) for word in expected.split(" | "))
         if "a number" in words:
             words.pop("a whole number", None)
-        key = self.path[-1] if self.path else "this file"
-        label = f'"{key}"' if isinstance(key, str) else "this item"
-        if self.path == ("options",):
-            label = "each of the options"
-        return self._error(f"{label} must be {alternatives(words)}, not {got}.")
+        return self.error(f"{self._label} must be {alternatives(words)}, not {got}.")
 
-    def _other(self, problem: str) -> str:
-        key = str(self.path[-1]) if self.path else ""
-        if "matching regex" in problem and "$[a-z]" in problem:
-            return f'"{key}" must be a number, or an option of the rule such as $minimum.'
-        if "matching regex" in problem and key in _PATTERNS:
-            return f'"{key}" has the wrong form: {_PATTERNS[key]}.'
+    def other(self, problem: str) -> str:
+        """Any other problem, of which only the usual ones have words of their own."""
         if "of length >= 1" in problem:
-            return f'"{key}" must not be empty.'
+            return f"{self._label} must not be empty."
+        if match := re.fullmatch(r"Expected `(?:int|float)` >= (\d+)", problem):
+            return f"{self._label} must be {match[1]} or more."
         return f"{problem} (at {'.'.join(map(str, self.path)) or 'the top'})."
 
 
@@ -138,6 +151,8 @@ def _type_at(root: Any, path: tuple[Key, ...]) -> list[inspect.Type]:
 def _step(type_: inspect.Type, key: Key) -> list[inspect.Type]:
     if isinstance(type_, inspect.StructType):
         return [step for field in type_.fields if field.encode_name == key for step in _alternatives(field.type)]
+    if isinstance(type_, inspect.DictType):
+        return _alternatives(type_.value_type)
     if isinstance(type_, (inspect.ListType, inspect.VarTupleType)) and isinstance(key, int):
         return _alternatives(type_.item_type)
     return []

@@ -6,8 +6,8 @@ The logic is Kleene's: what is unknown makes a condition unknown, unless the res
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, Self
 
 from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN, Unknown
@@ -29,6 +29,10 @@ class Verdict:
     undecided: tuple[str, ...] = ()
 
 
+_DECIDED = {truth: Verdict(truth) for truth in (False, True)}
+"""Made once: a check of 46 rules on 300 layers asks for ten thousand verdicts."""
+
+
 class Condition(Protocol):
     """A condition on one record."""
 
@@ -38,6 +42,9 @@ class Condition(Protocol):
 
     def judge(self, record: Record) -> Verdict:
         """Whether the condition holds on a record."""
+
+    def with_options(self, options: Mapping[str, int | float]) -> Self:
+        """The same condition with other numbers for the options that it refers to."""
 
 
 def _has(value: frozenset[str], names: frozenset[str]) -> bool:
@@ -54,6 +61,7 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "at_least": lambda value, operand: bool(value >= operand),
     "has": _has,
     "lacks": lambda value, operand: not _has(value, operand),
+    "only": lambda value, operand: bool(value) and value <= operand,
     "empty": lambda value, operand: (not value) is operand,
 }
 """What each operator does with a known fact and its operand. `equals` is how a bare value is meant."""
@@ -64,11 +72,18 @@ class Comparison:
     """One fact, one operator, one operand.
 
     A fact that is `None` does not apply to the record: every comparison with it is false, except equality with null.
+
+    Attributes:
+        fact: Name of the fact.
+        operator: A key of `OPERATORS`.
+        operand: What the fact is compared with.
+        option: Name of the option that the operand comes from; empty where the rule file holds the operand itself.
     """
 
     fact: str
     operator: str
     operand: Any
+    option: str = ""
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -81,8 +96,12 @@ class Comparison:
         if value is UNKNOWN:
             return Verdict(UNKNOWN, (self.fact,))
         if value is None or self.operand is None:
-            return Verdict(value is None and self.operand is None)
-        return Verdict(OPERATORS[self.operator](value, self.operand))
+            return _DECIDED[value is None and self.operand is None]
+        return _DECIDED[OPERATORS[self.operator](value, self.operand)]
+
+    def with_options(self, options: Mapping[str, int | float]) -> Self:
+        """The comparison with the number that its option now has."""
+        return replace(self, operand=options[self.option]) if self.option else self
 
 
 @dataclass(frozen=True)
@@ -100,6 +119,10 @@ class Every:
         """False if any part is false, else unknown if any part is unknown, else true."""
         return _combine(self.parts, record, decisive=False)
 
+    def with_options(self, options: Mapping[str, int | float]) -> Self:
+        """The parts with other numbers."""
+        return replace(self, parts=tuple(part.with_options(options) for part in self.parts))
+
 
 @dataclass(frozen=True)
 class Some:
@@ -116,6 +139,10 @@ class Some:
         """True if any part is true, else unknown if any part is unknown, else false."""
         return _combine(self.parts, record, decisive=True)
 
+    def with_options(self, options: Mapping[str, int | float]) -> Self:
+        """The parts with other numbers."""
+        return replace(self, parts=tuple(part.with_options(options) for part in self.parts))
+
 
 @dataclass(frozen=True)
 class Negation:
@@ -131,7 +158,11 @@ class Negation:
     def judge(self, record: Record) -> Verdict:
         """The opposite of the part; unknown stays unknown."""
         verdict = self.part.judge(record)
-        return verdict if verdict.truth is UNKNOWN else Verdict(not verdict.truth)
+        return verdict if verdict.truth is UNKNOWN else _DECIDED[not verdict.truth]
+
+    def with_options(self, options: Mapping[str, int | float]) -> Self:
+        """The part with other numbers."""
+        return replace(self, part=self.part.with_options(options))
 
 
 def _facts(parts: tuple[Condition, ...]) -> tuple[str, ...]:
@@ -143,6 +174,7 @@ def _combine(parts: tuple[Condition, ...], record: Record, *, decisive: bool) ->
     for part in parts:
         verdict = part.judge(record)
         if verdict.truth is decisive:
-            return Verdict(decisive)
-        undecided.update(dict.fromkeys(verdict.undecided))
-    return Verdict(UNKNOWN, tuple(undecided)) if undecided else Verdict(not decisive)
+            return verdict
+        if verdict.truth is UNKNOWN:
+            undecided.update(dict.fromkeys(verdict.undecided))
+    return Verdict(UNKNOWN, tuple(undecided)) if undecided else _DECIDED[not decisive]

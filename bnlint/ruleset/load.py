@@ -14,6 +14,9 @@ from bnlint.ruleset.rule_file import read_rule
 OWN_PREFIX = "BN"
 """Codes that begin so belong to bnlint."""
 
+PROFILES = "profiles.yaml"
+"""The one file in bnlint's own folder that is no rule."""
+
 
 def load_rules(folders: Sequence[Path] = ()) -> tuple[Rule, ...]:
     """The built-in rules and those of further folders.
@@ -42,7 +45,7 @@ def built_in_folder() -> Path:
 
 @cache
 def _built_in() -> tuple[Rule, ...]:
-    return tuple(read_rule(file, f"rules/{file.name}") for file in _files(built_in_folder()))
+    return tuple(read_rule(file, f"rules/{file.name}") for file in _files(built_in_folder()) if file.name != PROFILES)
 
 
 def _user_rules(folder: Path) -> list[Rule]:

@@ -12,6 +12,7 @@ from bnlint.ruleset.conditions import Record
 from bnlint.ruleset.nearest import alternatives, did_you_mean
 
 COUNT = "count"
+TOTAL = "total"
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Message:
     """A text in which braces name facts, options and the number of layers.
 
     `{eps}` is the value of a fact, `{$minimum}` that of an option, `{count}` the number of layers and `{count:layer}`
-    the number with its noun, `1 layer` or `53 layers`. A fact that differs among the records is a range, or a list.
+    the number with its noun, `1 layer` or `53 layers`. A fact that differs among the records is a range, or a list;
+    `{traffic_megabytes:total}` is the sum over the records.
 
     Attributes:
         parts: Pieces of text, each followed by a field, which is a name and a noun, or by nothing.
@@ -49,7 +51,8 @@ class Message:
             return f"{count:,} {noun}{'' if count == 1 else 's'}" if noun else f"{count:,}"
         if name.startswith("$"):
             return _text(self.options[name[1:]])
-        return summarise([getattr(record, name) for record in records])
+        values = [getattr(record, name) for record in records]
+        return _sum(values) if noun == TOTAL else summarise(values)
 
 
 def parse_message(text: str, facts: Collection[str], options: Mapping[str, int | float]) -> Message:
@@ -68,7 +71,7 @@ def parse_message(text: str, facts: Collection[str], options: Mapping[str, int |
         if name is None:
             parts.append((literal, None))
             continue
-        if name not in names or conversion or (noun and name != COUNT):
+        if name not in names or conversion or (noun and name != COUNT and (noun != TOTAL or name.startswith("$"))):
             question = did_you_mean(name, names)
             shown = name + (f"!{conversion}" if conversion else "") + (f":{noun}" if noun else "")
             thing = "option" if name.startswith("$") else "fact"
@@ -89,6 +92,14 @@ def summarise(values: Iterable[Any]) -> str:
     ends = dict.fromkeys(_text(number) for number in (numbers[:1] + numbers[-1:]))
     span = [" to ".join(ends)] if ends else []
     return alternatives([*span, *sorted(map(_text, others))])
+
+
+def _sum(values: Iterable[Any]) -> str:
+    """The sum of numbers to three digits; unknown where one of them is."""
+    numbers = [value for value in values if value is not None]
+    if UNKNOWN in numbers:
+        return _text(UNKNOWN)
+    return f"{float(f'{sum(numbers):.3g}'):,g}"
 
 
 def _is_number(value: Any) -> bool:

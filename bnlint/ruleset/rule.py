@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bnlint.facts.vocabulary import Need
+from bnlint.facts.vocabulary import Need, vocabulary
 from bnlint.report import Context, Severity
 from bnlint.ruleset.conditions import Condition
 from bnlint.ruleset.message import Message
-from bnlint.ruleset.schema import Examples
+from bnlint.ruleset.schema import RECORDS, Examples
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Rule:
         message: What is said of a finding.
         why: Why it matters.
         fix: What to do.
+        false_alarms: Where a finding is known to be no fault; empty where no such case is known.
         references: Papers and threads.
         examples: Models that show the rule.
         source: The file that the rule comes from, as messages name it.
@@ -47,6 +48,7 @@ class Rule:
     message: Message
     why: str
     fix: str
+    false_alarms: str
     references: tuple[str, ...]
     examples: Examples
     source: str
@@ -55,3 +57,10 @@ class Rule:
     def facts(self) -> tuple[str, ...]:
         """The facts that the rule reads: those of the condition in order of reading, then those of the message."""
         return tuple(dict.fromkeys((*self.when.facts, *self.message.facts)))
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What must be at hand to decide the rule on every record."""
+        entries = vocabulary(RECORDS[self.of])
+        needed = {need for fact in self.when.facts for need in entries[fact].fact.needs}
+        return tuple(need for need in Need if need in needed)

@@ -15,7 +15,8 @@ from bnlint.ruleset.message import parse_message
 from bnlint.ruleset.nearest import alternatives, did_you_mean
 from bnlint.ruleset.rule import Rule
 from bnlint.ruleset.schema import RECORDS, RULE_FILES, RuleFile
-from bnlint.ruleset.yaml_source import Key, YamlSource, read_yaml
+from bnlint.ruleset.source import Key
+from bnlint.ruleset.yaml_source import YamlSource, read_yaml
 
 
 def read_rule(file: Path, name: str) -> Rule:
@@ -33,9 +34,9 @@ def read_rule(file: Path, name: str) -> Rule:
     try:
         content: RuleFile = msgspec.convert(source.data, RULE_FILES[of])
     except msgspec.ValidationError as error:
-        from bnlint.ruleset.complaint import complain  # only a mistake needs it
+        from bnlint.ruleset.rule_complaint import complain_of_rule  # only a mistake needs it
 
-        raise complain(source, of, error) from error
+        raise complain_of_rule(source, of, error) from error
     except RecursionError as error:
         raise RuleFileError(f"{name} is nested too deeply.") from error
     _refuse_idle_examples(source, content, of)
@@ -56,6 +57,7 @@ def read_rule(file: Path, name: str) -> Rule:
         message=message,
         why=content.why.strip(),
         fix=content.fix.strip(),
+        false_alarms=content.false_alarms.strip(),
         references=content.references,
         examples=content.examples,
         source=name,
@@ -108,22 +110,20 @@ class _Compiler:
             return [Comparison(key, "equals", value)]
         if not value:
             raise self._source.error(path, f'"{key}" has no operator: it would always hold.')
-        return [
-            Comparison(key, operator, self._operand(operator, operand, (*path, operator)))
-            for operator, operand in value.items()
-        ]
+        return [self._comparison(key, operator, operand, (*path, operator)) for operator, operand in value.items()]
 
-    def _operand(self, operator: str, operand: Any, path: tuple[Key, ...]) -> Any:
-        if operator in {"has", "lacks"}:
-            return frozenset([operand] if isinstance(operand, str) else operand)
+    def _comparison(self, fact: str, operator: str, operand: Any, path: tuple[Key, ...]) -> Comparison:
+        if operator in {"has", "lacks", "only"}:
+            return Comparison(fact, operator, frozenset([operand] if isinstance(operand, str) else operand))
         if operator in {"in", "not_in"}:
-            return frozenset(operand)
+            return Comparison(fact, operator, frozenset(operand))
         if not isinstance(operand, str):
-            return operand
-        if operand[1:] not in self._options:
+            return Comparison(fact, operator, operand)
+        option = operand.removeprefix("$")
+        if option not in self._options:
             hint = did_you_mean(operand, [f"${name}" for name in self._options]) or "name it under `options:`."
             raise self._source.error(path, f'unknown option "{operand}";', hint)
-        return self._options[operand[1:]]
+        return Comparison(fact, operator, self._options[option], option)
 
 
 def _every(parts: list[Condition]) -> Condition:

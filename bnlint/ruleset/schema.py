@@ -33,7 +33,7 @@ class Sort(enum.Enum):
     FLAG = ("true or false", ())
     NUMBER = ("a number", ("in", "not_in", "less_than", "at_most", "more_than", "at_least"))
     NAME = ("a name", ("in", "not_in"))
-    NAMES = ("a set of names", ("has", "lacks", "empty"))
+    NAMES = ("a set of names", ("has", "lacks", "only", "empty"))
     SIZES = ("a list of sizes", ())
 
     def __init__(self, description: str, operators: tuple[str, ...]) -> None:
@@ -85,7 +85,7 @@ def _operators(sort: Sort, values: tuple[str, ...], owner: str) -> Any:
     name: Any = _name_type(values)
     names: Any = Annotated[list[name], Meta(min_length=1)]
     if sort is Sort.NAMES:
-        fields = [("has", name | names), ("lacks", name | names), ("empty", bool)]
+        fields = [("has", name | names), ("lacks", name | names), ("only", name | names), ("empty", bool)]
     else:
         fields = [("in_", names), ("not_in", names)]
     return msgspec.defstruct(
@@ -135,6 +135,10 @@ NormConditions = _conditions("NormConditions", "norm")
 ModelConditions = _conditions("ModelConditions", "model")
 
 
+_DECLARATIONS = ("batch_size", "devices", "accumulate", "dataset_size")
+"""The numbers that an example may declare."""
+
+
 class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model on which a rule is tried; the tests run it and `bnlint explain` prints it.
 
@@ -142,7 +146,15 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         title: What the example shows.
         code: Python that defines `model`; `torch`, `nn` and `F` (`torch.nn.functional`) are at hand.
         inputs: Inputs as `--input` takes them, such as `2x3x8x8`; bnlint chooses them where there are none.
-        batch_size: The declared training batch size, in samples.
+        batch_size: The declared training batch on each device, in samples.
+        devices: The declared number of devices.
+        accumulate: The declared number of batches in one step of the optimiser.
+        dataset_size: The declared samples in one epoch.
+        drop_last: Whether a short last batch is declared to be left out.
+        dtype: The declared data type of deployment.
+        run: Whether a copy of the model is run.
+        padding: How inputs are padded, as `--padding` takes it.
+        data: A Python expression for real inputs, over the names that `code` defines; they are run through a copy.
         context: What the model is about to do.
         layers: The layers on which the rule finds something; empty for a good example and for a rule of the model.
     """
@@ -151,8 +163,43 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     code: Text
     inputs: tuple[Text, ...] = ()
     batch_size: Annotated[int, Meta(ge=1)] | None = None
+    devices: Annotated[int, Meta(ge=1)] | None = None
+    accumulate: Annotated[int, Meta(ge=1)] | None = None
+    dataset_size: Annotated[int, Meta(ge=1)] | None = None
+    drop_last: bool = False
+    dtype: Literal["float16", "bfloat16"] | None = None
+    run: bool = False
+    padding: tuple[Text, ...] = ()
+    data: str = ""
     context: Context = Context.INFERENCE
     layers: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the example declares, as keyword arguments of `bnlint.check`."""
+        declared = {name: getattr(self, name) for name in _DECLARATIONS}
+        return declared | {
+            "inputs": self.inputs or None,
+            "context": self.context,
+            "drop_last": self.drop_last or None,
+            "deploy_dtype": self.dtype,
+            "run": self.run or None,
+            "padding": self.padding,
+        }
+
+    @property
+    def command_line(self) -> str:
+        """What the example declares, as options of `bnlint check`."""
+        given = [f"--input {text}" for text in self.inputs]
+        for name in (*_DECLARATIONS, "dtype"):
+            value = getattr(self, name)
+            given += [] if value is None else [f"--{name.replace('_', '-')} {value}"]
+        given += ["--drop-last"] if self.drop_last else []
+        given += ["--run"] if self.run else []
+        given += [f"--padding {text}" for text in self.padding]
+        given += [f"--data <{self.data}>"] if self.data else []
+        given += [f"--context {self.context}"] if self.context is not Context.INFERENCE else []
+        return " ".join(given)
 
 
 class Examples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,7 +226,8 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         also_when_declared: Declarations of a training set-up that make the rule sensible in any context.
         message: What was found. Braces name facts, options (`{$name}`) or the number of layers (`{count:layer}`).
         why: Why it matters.
-        fix: What to do.
+        fix: What to do. Lines after one that ends in a colon are code.
+        false_alarms: Where a finding is known to be no fault, and how to tell.
         options: Numbers that conditions and texts refer to as `$name`.
         references: Papers and threads.
         examples: Models that show the rule.
@@ -190,10 +238,11 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     summary: Text
     severity: Severity
     contexts: Annotated[tuple[Context, ...], Meta(min_length=1)]
-    also_when_declared: tuple[Literal["batch_size"], ...] = ()
+    also_when_declared: tuple[Literal["batch_size", "dataset_size", "accumulate"], ...] = ()
     message: Text
     why: Text
     fix: Text
+    false_alarms: Text = ""
     options: dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")], Number] = {}
     references: tuple[Text, ...] = ()
     examples: Examples = Examples()

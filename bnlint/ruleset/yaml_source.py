@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
-from bnlint.errors import RuleFileError
+from bnlint.errors import RuleFileError, UsageError
+from bnlint.ruleset.source import Key, Source
 
-Key = str | int
-"""A step into a document: a key of a mapping or an index of a list."""
-
+_TEXT = "tag:yaml.org,2002:str"
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -27,22 +26,14 @@ _Loader.add_implicit_resolver(
 
 
 @dataclass(frozen=True)
-class YamlSource:
+class YamlSource(Source):
     """A YAML document and where each part of it stands.
 
     Attributes:
-        name: The file as messages name it.
-        data: The document as plain Python data.
         root: The document as YAML nodes, which know their lines.
     """
 
-    name: str
-    data: Any
     root: yaml.Node
-
-    def error(self, path: tuple[Key, ...], problem: str, hint: str = "") -> RuleFileError:
-        """An error that names the file, the line of a key or value, and the problem."""
-        return RuleFileError(f"{self.name}:{self.line(path)}: {problem}", hint)
 
     def line(self, path: tuple[Key, ...]) -> int:
         """The line, from 1, of the last part of a path that the document has."""
@@ -64,47 +55,50 @@ def _step(node: yaml.Node, key: Key) -> tuple[yaml.Mark, yaml.Node] | None:
     return None
 
 
-def read_yaml(file: Path, name: str) -> YamlSource:
+def read_yaml(file: Path, name: str, mistake: type[UsageError] = RuleFileError) -> YamlSource:
     """Read one YAML document.
 
     Args:
         file: The file.
         name: The file as messages name it.
+        mistake: The error to raise.
 
     Raises:
-        RuleFileError: If it cannot be read, is not one YAML document, has a key twice, or uses anchors.
+        UsageError: If it cannot be read, is not one YAML document, has a key twice, or uses anchors.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise RuleFileError(f"{name} cannot be read: {reason}.") from error
+        raise mistake(f"{name} cannot be read: {reason}.") from error
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
-            raise RuleFileError(f"{name}:1: the file is empty.")
-        _refuse_repetition(root, name)
-        return YamlSource(name, loader.construct_document(root), root)
+            raise mistake(f"{name}:1: the file is empty.")
+        _refuse_surprises(root, name, mistake)
+        return YamlSource(name, loader.construct_document(root), mistake, root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise RuleFileError(f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}.") from error
+        raise mistake(f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise RuleFileError(f"{name} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise mistake(f"{name} is not valid YAML: {' '.join(str(error).split())}.") from error
     except RecursionError as error:
-        raise RuleFileError(f"{name} is nested too deeply.") from error
+        raise mistake(f"{name} is nested too deeply.") from error
 
 
-def _refuse_repetition(root: yaml.Node, name: str) -> None:
-    """Refuse a key that stands twice, of which YAML would keep the last, and anchors, which can make a file endless."""
+def _refuse_surprises(root: yaml.Node, name: str, mistake: type[UsageError]) -> None:
+    """Refuse what YAML takes in its own way.
+
+    Of a key that stands twice it keeps the last, a key such as `on` or `1` is no text to it, and anchors can make a
+    file endless.
+    """
     seen: set[int] = set()
     nodes = [root]
     while nodes:
         node = nodes.pop()
         if id(node) in seen:
-            raise RuleFileError(
-                f"{name}:{node.start_mark.line + 1}: anchors and aliases cannot be used in a rule file."
-            )
+            raise mistake(f"{name}:{node.start_mark.line + 1}: anchors and aliases cannot be used here.")
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             nodes.extend(node.value)
@@ -112,10 +106,11 @@ def _refuse_repetition(root: yaml.Node, name: str) -> None:
             continue
         keys: set[str] = set()
         for key, value in node.value:
+            line = f"{name}:{key.start_mark.line + 1}"
+            if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
+                shown = f'"{key.value}"' if isinstance(key, yaml.ScalarNode) else "here"
+                raise mistake(f"{line}: the key {shown} is not a text for YAML;", "write it in quotation marks.")
             if key.value in keys:
-                raise RuleFileError(
-                    f'{name}:{key.start_mark.line + 1}: the key "{key.value}" stands here a second time.'
-                )
-            if isinstance(key, yaml.ScalarNode):
-                keys.add(key.value)
-            nodes.extend((key, value))
+                raise mistake(f'{line}: the key "{key.value}" stands here a second time.')
+            keys.add(key.value)
+            nodes.append(value)

@@ -46,7 +46,7 @@ def comparisons() -> st.SearchStrategy[Condition]:
         st.builds(Comparison, st.just("batches_counted"), st.sampled_from(["in", "not_in"]), st.frozensets(number)),
         st.builds(Comparison, st.sampled_from(["momentum", "batches_counted"]), st.just("equals"), st.none()),
         st.builds(Comparison, st.just("class_name"), st.just("equals"), VALUES["class_name"]),
-        st.builds(Comparison, st.just("fed_by"), st.sampled_from(["has", "lacks"]), name_sets),
+        st.builds(Comparison, st.just("fed_by"), st.sampled_from(["has", "lacks", "only"]), name_sets),
         st.builds(Comparison, st.just("fed_by"), st.just("empty"), st.booleans()),
     )
 

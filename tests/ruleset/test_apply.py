@@ -20,6 +20,7 @@ MODEL = ModelFacts(
 KNOWN = frozenset(Need)
 DEAD = {
     "statistics_at_initial_values": True,
+    "others_with_statistics": 0,
     "batches_counted": 0,
     "has_batch_counter": True,
     "affine_at_initial_values": True,
@@ -69,7 +70,7 @@ def test_false_is_passed() -> None:
 
 
 def test_unknown_is_neither_and_names_what_is_missing_and_what_supplies_it() -> None:
-    facts = table(norm("a", class_name="BatchNorm2d"), available=frozenset({Need.GRAPH, Need.MODULE}))
+    facts = table(norm("a", synchronised=False, devices=1), available=frozenset({Need.GRAPH, Need.MODULE}))
     outcome = apply("BN301", facts, Context.TRAINING)
     assert not outcome.findings
     assert not outcome.passed
@@ -77,6 +78,18 @@ def test_unknown_is_neither_and_names_what_is_missing_and_what_supplies_it() -> 
     assert missing.layers == ("a",)
     assert missing.missing == ("learns_statistics", "batch_size", "values_per_channel")
     assert missing.remedy == Need.BATCH_SIZE.value
+
+
+def test_what_takes_a_run_of_the_models_code_is_told_from_what_the_user_forgot() -> None:
+    moving = {"training_after_eval": False, "ignores_eval": False}
+    (opt_in,) = apply("BN111", table(norm("a", **moving), available=KNOWN - {Need.RUN})).not_run
+    assert opt_in.opt_in
+    assert opt_in.remedy == "give `--run`"
+    (undetermined,) = apply("BN111", table(norm("a", **moving))).not_run
+    assert not undetermined.opt_in
+    (weights_alone,) = apply("BN111", table(norm("a"), available=frozenset({Need.STATE}))).not_run
+    assert not weights_alone.opt_in
+    assert weights_alone.remedy == Need.MODULE.value
 
 
 def test_a_fact_that_stays_unknown_with_everything_at_hand() -> None:
@@ -99,7 +112,7 @@ def test_another_context_leaves_the_rule_out() -> None:
 
 
 def test_a_declared_training_batch_brings_in_the_rules_on_it() -> None:
-    facts = {"learns_statistics": True, "class_name": "BatchNorm2d", "batch_size": 2, "values_per_channel": 1}
+    facts = {"learns_statistics": True, "synchronised": False, "batch_size": 2, "values_per_channel": 1}
     declared, undeclared = table(norm("a", **facts)), table(norm("a", **facts), available=KNOWN - {Need.BATCH_SIZE})
     assert [finding.code for finding in apply("BN302", declared).findings] == ["BN302"]
     assert apply("BN302", undeclared) == Outcome((), (), ())

@@ -25,6 +25,14 @@ def test_count_with_its_noun() -> None:
     assert fill("{count} of them", norm(), count=3) == "3 of them"
 
 
+def test_the_total_of_a_fact_over_the_records() -> None:
+    assert fill("{channels:total} in all", norm(channels=1200), norm(channels=34.5)) == "1,230 in all"
+    assert fill("{channels:total} in all", norm(channels=3), norm(channels=None)) == "3 in all"
+    assert fill("{channels:total} in all", norm(channels=3), norm()) == "unknown in all"
+    with pytest.raises(ValueError, match="unknown option"):
+        fill("{$minimum:total}", norm())
+
+
 def test_facts_options_and_braces() -> None:
     assert fill("{{{kind}}} below {$minimum}", norm()) == "{batch_norm} below 784"
     assert fill("eps {eps}", norm(eps=1e-05)) == "eps 1e-05"

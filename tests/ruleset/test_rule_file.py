@@ -26,7 +26,9 @@ def test_a_plain_rule(tmp_path: Path) -> None:
         Severity.WARNING,
     )
     assert rule.contexts == (Context.INFERENCE, Context.TRAINING)
-    assert rule.when == Every((Comparison("kind", "equals", "batch_norm"), Comparison("momentum", "at_least", 0.1)))
+    assert rule.when == Every(
+        (Comparison("kind", "equals", "batch_norm"), Comparison("momentum", "at_least", 0.1, "default"))
+    )
     assert rule.facts == ("kind", "momentum")
     assert rule.fix == "Set `momentum`."
 
@@ -82,7 +84,8 @@ when:
         (
             "kind: batch_norm",
             "fed_by: { less_than: 3 }",
-            '9: the operator "less_than" does not suit "fed_by", which is a set of names; use has, lacks or empty.',
+            '9: the operator "less_than" does not suit "fed_by", which is a set of names; use has, lacks, only or'
+            " empty.",
         ),
         (
             "kind: batch_norm",
@@ -107,7 +110,7 @@ when:
         ("{momentum}", "{$defalt}", '11: the message names an unknown option "$defalt"; did you mean "$default"?'),
         ("{momentum}", "{momentum", "11: the message has a brace too few or too many"),
         ("ACME001", "acme1", '1: "code" has the wrong form: it is two capital letters or more'),
-        ("{ default: 0.1 }", "{ default: often }", "7: each of the options must be a number, not a text."),
+        ("{ default: 0.1 }", "{ default: often }", '7: "default" must be a number, not a text.'),
         ("fix: Set", "name: twice\nfix: Set", '13: the key "name" stands here a second time.'),
         (
             "  kind: batch_norm",
@@ -119,7 +122,7 @@ when:
         ("kind: batch_norm", "eps: {}", '9: "eps" has no operator: it would always hold.'),
         ("kind: batch_norm", "kind: [", "11: not valid YAML:"),
         ("kind: batch_norm", "kind: !!python/name:os.system", "9: not valid YAML:"),
-        ("{ default: 0.1 }", "&a { default: 0.1 }\nexamples: *a", "anchors and aliases cannot be used in a rule file."),
+        ("{ default: 0.1 }", "&a { default: 0.1 }\nexamples: *a", "anchors and aliases cannot be used here."),
     ],
 )
 def test_a_mistake_names_the_line_and_the_nearest_right_name(tmp_path: Path, wrong: str, by: str, message: str) -> None:

@@ -6,10 +6,11 @@ import jsonschema
 import pytest
 import yaml
 
-from bnlint.facts.records import KINDS, ROLES, ModelFacts, NormFacts
+from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.vocabulary import vocabulary
+from bnlint.report import Context
 from bnlint.ruleset.load import built_in_folder
-from bnlint.ruleset.schema import Sort, rule_schema, schema_text, sort_of
+from bnlint.ruleset.schema import Example, Sort, rule_schema, schema_text, sort_of
 from bnlint.tracing.kinds import How, NormKind, Role
 from tests.ruleset.writing import PLAIN
 
@@ -27,7 +28,7 @@ def test_the_published_copy_is_not_stale() -> None:
     assert COPY.read_text(encoding="utf-8") == schema_text(), command
 
 
-@pytest.mark.parametrize("file", sorted(built_in_folder().glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted(built_in_folder().glob("BN*.yaml")), ids=lambda file: file.stem)
 def test_every_rule_file_validates(file: Path) -> None:
     validator().validate(yaml.safe_load(file.read_text(encoding="utf-8")))
 
@@ -74,6 +75,22 @@ def test_the_sort_of_a_fact_follows_its_type() -> None:
 
 
 def test_the_names_that_facts_can_take_are_those_of_tracing() -> None:
-    assert set(KINDS) == {str(kind) for kind in NormKind}
-    assert set(ROLES) == {str(role) for role in Role}
+    facts = vocabulary(NormFacts)
+    assert set(facts["kind"].fact.values) == {str(kind) for kind in NormKind}
+    for name in ("fed_by", "feeds"):
+        assert set(facts[name].fact.values) == {str(role) for role in Role}
     assert {str(how) for how in How} <= set(vocabulary(ModelFacts)["graph"].fact.values)
+
+
+def test_an_example_says_what_it_declares_to_python_and_on_the_command_line() -> None:
+    example = Example(
+        title="t", code="c", inputs=("2x4",), batch_size=8, dataset_size=65, drop_last=True, dtype="float16",
+        context=Context.TRAINING,
+    )  # fmt: skip
+    assert example.command_line == (
+        "--input 2x4 --batch-size 8 --dataset-size 65 --dtype float16 --drop-last --context training"
+    )
+    assert {name: value for name, value in example.arguments.items() if value} == {
+        "inputs": ("2x4",), "batch_size": 8, "dataset_size": 65, "drop_last": True, "deploy_dtype": "float16",
+        "context": Context.TRAINING,
+    }  # fmt: skip
