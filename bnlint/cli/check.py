@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnlint.cli.options import debug_option, ignore_option, rules_option, select_option, target_options
+from bnlint.cli.configuration import configuration
+from bnlint.cli.options import (
+    asks_for_traceback,
+    debug_option,
+    ignore_option,
+    rule_options_option,
+    select_option,
+    settings_options,
+    severity_option,
+    targets_options,
+)
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import complain, stdout_is_for_the_report, write
+from bnlint.errors import UsageError
 from bnlint.reporters import FORMATS
 
 if TYPE_CHECKING:
@@ -18,17 +29,33 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Check a model, and say what is wrong with it.")
-@target_options
+@targets_options
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many models to look at at once, each in a process of its own.",
+)
+@click.option(
+    "--file-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="The longest that one of several models may take.",
+)
 @click.option(
     "--context",
     type=click.Choice(("inference", "training")),
-    default="inference",
-    show_default=True,
-    help="What the model is about to do.",
+    help="What the model is about to do; by default inference.",
 )
 @select_option
 @ignore_option
-@rules_option
+@severity_option
+@rule_options_option
+@settings_options
 @click.option(
     "--format",
     "format_",
@@ -40,30 +67,51 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-on",
     type=click.Choice(("error", "warning", "info", "never")),
-    default="warning",
-    show_default=True,
-    help="The least severity that makes the exit code 1.",
+    help="The least severity that makes the exit code 1; by default warning.",
 )
 @debug_option
 def check(
-    *, target: str, inputs: tuple[str, ...], folders: tuple[Path, ...], format_: str, fail_on: str, **options: Any
+    *,
+    targets: tuple[str, ...],
+    jobs: int,
+    file_timeout: float,
+    inputs: tuple[str, ...],
+    folders: tuple[Path, ...],
+    config_file: str | None,
+    no_config: bool,
+    format_: str,
+    **arguments: Any,
 ) -> int:
-    """Check the normalisation layers of TARGET.
+    """Check the normalisation layers of each TARGET.
 
-    TARGET is a file (a state_dict, safetensors, or a whole saved model with --trust) or the import string
-    package.module:name of a model, a model class, or a function that makes one.
-    """
+    TARGET is a file (a state_dict, safetensors, or a whole saved model), a folder, in which models are looked for, a
+    pattern such as 'runs/**/*.pt', or the import string package.module:name of a model, a model class, or a function
+    that makes one.
+
+    \b
+      bnlint check model.safetensors
+      bnlint check models/ 'runs/*.pt' --jobs 4 --format concise
+      bnlint check training.ckpt --key ema
+    """  # noqa: D301 - click needs the character itself
+    arguments |= {"inputs": inputs or None, "rules": folders, "config": configuration(config_file, no_config)}
+    from bnlint.artifacts.targets import is_one_target
+
+    if is_one_target(targets):
+        return _check_one(targets[0], arguments, format_)
+    for name in ("weights", "kwargs"):
+        if arguments.pop(name) is not None:
+            raise UsageError(f"`--{name}` belongs to one model, and several are named.", "Check them one by one.")
+    from bnlint.cli.check_many import check_many
+
+    debug = asks_for_traceback(click.get_current_context())
+    return check_many(targets, arguments, format_=format_, jobs=jobs, file_timeout=file_timeout, debug=debug)
+
+
+def _check_one(target: str, arguments: dict[str, Any], format_: str) -> int:
     with progress_bar() as progress, stdout_is_for_the_report():
         from bnlint import linter
 
-        report: Report = linter.check(
-            target,
-            inputs=inputs or None,
-            rules=folders,
-            fail_on=None if fail_on == "never" else fail_on,
-            progress=progress,
-            **options,
-        )
+        report: Report = linter.check(target, progress=progress, **arguments)
     from bnlint.reporters.style import Style
 
     write(FORMATS[format_](report, Style.of_stream(sys.stdout)))

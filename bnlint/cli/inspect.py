@@ -10,24 +10,34 @@ import click
 from bnlint.cli.options import debug_option, target_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import stdout_is_for_the_report, write
+from bnlint.reporters import FACT_FORMATS
 
 
 @click.command(short_help="Show the facts about a model that the rules read.")
 @target_options
 @click.option("--all", "everything", is_flag=True, help="Every fact of every call, nothing grouped.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(tuple(FACT_FORMATS)),
+    default="table",
+    show_default=True,
+    help="table for people; json and csv hold every fact of every call.",
+)
 @debug_option
-def inspect(*, target: str, inputs: tuple[str, ...], everything: bool, **options: Any) -> None:
+def inspect(*, target: str, inputs: tuple[str, ...], everything: bool, format_: str, **options: Any) -> None:
     """Show the facts about the normalisation layers of TARGET.
 
-    TARGET is what `bnlint check` takes. Layers that agree stand in one row; `bnlint facts` says what each fact means.
+    TARGET is what `bnlint check` takes. Layers with facts that are not ordinary come first, then what the layers share
+    and in what they differ; `bnlint facts` says what each fact means.
     """
     with progress_bar() as progress, stdout_is_for_the_report():
         from bnlint import linter
 
         table = linter.inspect(target, inputs=inputs or None, progress=progress, **options)
 
-    from bnlint.reporters import fact_table
+    from bnlint.reporters import fact_list
     from bnlint.reporters.style import Style
 
-    render = fact_table.render_all if everything else fact_table.render
+    render = fact_list.render if everything and format_ == "table" else FACT_FORMATS[format_]
     write(render(table, Style.of_stream(sys.stdout)))

@@ -14,6 +14,7 @@ from bnlint.cli.facts import facts
 from bnlint.cli.failures import INTERRUPTED, WRONG_USAGE, CommandError, as_command_error
 from bnlint.cli.fold import fold
 from bnlint.cli.inspect import inspect
+from bnlint.cli.options import asks_for_traceback
 from bnlint.cli.rules import rules
 from bnlint.cli.streams import complain
 from bnlint.cli.verify import verify
@@ -40,7 +41,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except BaseException as error:
-            raise as_command_error(error, debug="bnlint.debug" in ctx.meta) from error
+            raise as_command_error(error, debug=asks_for_traceback(ctx)) from error
 
 
 @click.group(
@@ -52,19 +53,19 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="bnlint", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    r"""The linter for normalisation layers in PyTorch models.
+    """The linter for normalisation layers in PyTorch models.
 
     It finds a forgotten eval(), BatchNorm after an activation, batches too small for BatchNorm, BatchNorm where a
     sequence model wants LayerNorm, dead running statistics, and more.
 
     \b
       bnlint check model.safetensors
-      bnlint check model.pt --trust
+      bnlint check model.pt --allow timm
       bnlint check torchvision.models:resnet18 --weights r18.pth --input 1x3x224x224
 
     Exit codes: 0 clean, 1 findings, 2 wrong usage or an internal error, 3 something could not be analysed,
     130 interrupted.
-    """
+    """  # noqa: D301 - click needs the character itself
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

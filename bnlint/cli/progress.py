@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 2.0
 """Seconds without a bar."""
-STAGES: Final = ("reading", "tracing", "facts", "rules")
+STAGES: Final = ("reading", "tracing", "running", "data", "facts", "rules")
 
 
 @contextlib.contextmanager
@@ -26,15 +26,67 @@ def progress_bar(stages: Sequence[str] = STAGES) -> Iterator[Callable[[str], Non
     Yields:
         A function to call with the name of each stage as it begins.
     """
-    bar = _Bar(stages)
+    bar = _Bar(stages[0], len(stages))
+
+    def begin(stage: str) -> None:
+        known = stage.partition(",")[0]  # what follows a comma is a detail, such as the number of a batch
+        bar.update(stage, stages.index(known) if known in stages else 0)
+
+    with _shown_if_long(bar):
+        yield begin
+
+
+class CountBar:
+    """Shows how many of a number of targets are done.
+
+    Args:
+        bar: The bar.
+        total: How many there are.
+    """
+
+    def __init__(self, bar: _Bar, total: int) -> None:
+        self._bar = bar
+        self._total = total
+        self._done = 0
+
+    def count(self, name: str) -> None:
+        """Count one more target as done.
+
+        Args:
+            name: What it is called.
+        """
+        from bnlint.reporters.style import printable
+
+        self._done += 1
+        self._bar.update(f"{self._done} of {self._total}, {printable(name)}", self._done)
+
+    def hidden(self) -> contextlib.AbstractContextManager[None]:
+        """Take the bar away while the block writes to what may be the same terminal."""
+        return self._bar.hidden()
+
+
+@contextlib.contextmanager
+def count_bar(total: int) -> Iterator[CountBar]:
+    """Show a bar that counts targets, likewise.
+
+    Args:
+        total: How many there are.
+    """
+    bar = _Bar(f"0 of {total}", total)
+    with _shown_if_long(bar):
+        yield CountBar(bar, total)
+
+
+@contextlib.contextmanager
+def _shown_if_long(bar: _Bar) -> Iterator[None]:
     if not sys.stderr.isatty():
-        yield bar.begin
+        yield
         return
     timer = threading.Timer(PATIENCE, bar.show)
     timer.daemon = True
     timer.start()
     try:
-        yield bar.begin
+        yield
     finally:
         timer.cancel()
         bar.close()
@@ -43,17 +95,29 @@ def progress_bar(stages: Sequence[str] = STAGES) -> Iterator[Callable[[str], Non
 class _Bar:
     """A bar that another thread may show at any moment until it is closed."""
 
-    def __init__(self, stages: Sequence[str]) -> None:
+    def __init__(self, first: str, total: int) -> None:
         self._lock = threading.Lock()
-        self._stages = stages
-        self._stage = stages[0]
+        self._text = first
+        self._total = total
+        self._done = 0
         self._progress: Progress | None = None
         self._closed = False
 
-    def begin(self, stage: str) -> None:
+    def update(self, text: str, done: int) -> None:
         with self._lock:
-            self._stage = stage
+            self._text, self._done = text, done
             self._update()
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        with self._lock:
+            if self._progress is not None:
+                self._progress.stop()
+            try:
+                yield
+            finally:
+                if self._progress is not None:
+                    self._progress.start()
 
     def show(self) -> None:
         from rich.console import Console
@@ -63,14 +127,14 @@ class _Bar:
             if self._closed:
                 return
             self._progress = Progress(
-                TextColumn("bnlint: {task.description}"),
+                TextColumn("bnlint: {task.description}", markup=False),
                 BarColumn(),
                 console=Console(stderr=True),
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._progress.add_task(self._stage, total=len(self._stages))
+            self._progress.add_task("", total=self._total)
             self._update()
             self._progress.start()
 
@@ -82,5 +146,5 @@ class _Bar:
 
     def _update(self) -> None:
         if self._progress is not None:
-            done = self._stages.index(self._stage) if self._stage in self._stages else 0
-            self._progress.update(self._progress.task_ids[0], description=self._stage, completed=done)
+            task = self._progress.task_ids[0]
+            self._progress.update(task, description=self._text, completed=self._done)

@@ -1,33 +1,39 @@
-"""The fact table for people: what all layers share is said once, and layers that agree stand in one row."""
+"""The fact table for people: first what is not ordinary, then for each kind what its layers share and differ in."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from rich.text import Text
 
+from bnlint.facts.ordinary import Unusual, split_by, unusual
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import FactEntry, remedy, vocabulary
 from bnlint.grouping import summarise
-from bnlint.reporters.page import Page
-from bnlint.reporters.style import Style, counted, layer_name, printable, value_text
+from bnlint.reporters.fact_text import INDENT, families, pairs_line, show, write_model
+from bnlint.reporters.page import Column, Page
+from bnlint.reporters.style import Style, counted, printable
 
-ROWS_SHOWN: Final = 16
-HEADING_WIDTH: Final = 14
-"""Longest line of a column heading, in characters; longer names are broken at their underscores."""
+VALUES_SHOWN: Final = 4
+"""Values of one fact that have a row of their own."""
+BLOCKS_SHOWN: Final = 16
+"""Sets of layers with facts that are not ordinary."""
 LINES_OF_LAYERS: Final = 2
-NARROWEST_LAYERS: Final = 16
-INDENT: Final = 17
-"""Width of the names of families, and two spaces on each side."""
+SHARE_OF_VALUES: Final = 3
+"""The column of values takes at most the third part of the page."""
+NARROWEST_VALUES: Final = 12
+EDGES: Final = 10
+"""Columns that a table of three loses to its indent and gaps."""
 
-Record = NormFacts | ModelFacts
+Unusuals = Mapping[str, Collection[int]]
+"""For each fact, the `id` of the records in which it is not ordinary."""
 
 
 def render(table: FactTable, style: Style) -> str:
-    """The facts by family: first those that all layers share, then a table of those that differ.
+    """The layers with facts that are not ordinary, then the ordinary facts by kind and family.
 
     Args:
         table: The facts.
@@ -37,122 +43,137 @@ def render(table: FactTable, style: Style) -> str:
         Text with a line break at its end. Facts that no layer has stand last, with what would supply them.
     """
     page = Page(style)
-    _model(page, table)
-    for family, entries in _families(NormFacts).items():
-        known = [entry for entry in entries if not _all_unknown(entry, table.norms)]
-        if table.norms and known:
-            _family(page, family, known, table.norms, style.width)
+    write_model(page, table, everything=False)
+    if not table.norms:
+        page.blank()
+        page.line("No normalisation layer was found.")
+        _unknown(page, table)
+        return page.text()
+    found = unusual(table.norms)
+    _unusual(page, found, table.norms, style.width)
+    hidden: dict[str, set[int]] = {}
+    for item in found:
+        hidden.setdefault(item.entry.name, set()).update(map(id, item.records))
+    for records in split_by(lambda record: record.kind, table.norms):
+        _kind(page, records, _unknown_facts(NormFacts, table.norms), hidden, style.width)
     _unknown(page, table)
     return page.text()
 
 
-def render_all(table: FactTable, style: Style) -> str:
-    """Every fact of every record, nothing grouped.
-
-    Args:
-        table: The facts.
-        style: Width and colour.
-
-    Returns:
-        Text with a line break at its end.
-    """
-    page = Page(style)
-    _model(page, table)
-    for record in table.norms:
-        page.blank()
-        page.line(Text(layer_name(record.layer), style="bold green"))
-        for family, entries in _families(NormFacts).items():
-            page.line(_facts(entries, record), label=f"  {family}", indent=INDENT)
-    return page.text()
-
-
-def _model(page: Page, table: FactTable) -> None:
-    page.line(Text("model", style="bold"))
-    for family, entries in _families(ModelFacts).items():
-        page.line(_facts(entries, table.model), label=f"  {family}", indent=INDENT)
-
-
-def _families(record: type) -> dict[str, list[FactEntry]]:
-    """The vocabulary of a record by family, without the layer's path, which is the name of the row."""
-    found: dict[str, list[FactEntry]] = {}
-    for entry in vocabulary(record).values():
-        if entry.name != "layer":
-            found.setdefault(entry.fact.family, []).append(entry)
-    return found
-
-
-def _family(page: Page, family: str, entries: list[FactEntry], records: Sequence[NormFacts], width: int) -> None:
-    shared = [entry for entry in entries if len({show(getattr(record, entry.name)) for record in records}) == 1]
-    differing = [entry for entry in entries if entry not in shared]
+def _unusual(page: Page, found: Sequence[Unusual], records: Sequence[NormFacts], width: int) -> None:
+    """A row for each fact that is not ordinary and for each such value; facts of the same layers stand together."""
+    by_layers: dict[tuple[str, ...], list[tuple[str, str, str]]] = {}
+    for item in found:
+        ordinary = " or ".join(map(show, item.ordinary))
+        if item.common:
+            ordinary += f" ({len(item.peers) - len(item.records)} of {len(item.peers)})"
+        for value, having in _values(item.entry, item.records):
+            by_layers.setdefault(_layers(having), []).append((item.entry.name, value, f"ordinary: {ordinary}"))
+    layers = _layers(records)
     page.blank()
-    page.line(Text(family, style="bold"))
-    if shared:
-        layers = len({record.layer for record in records})
-        label = f"  all {counted(layers, 'layer')}" if layers > 1 else f"  {layer_name(records[0].layer)}"
-        page.line(_facts(shared, records[0]), label=label, indent=max(INDENT, len(label) + 2))
+    if not by_layers:
+        page.line(Text.assemble(("not ordinary", "bold"), " · nothing, among the facts that are known"))
+        return
+    concerned = len(set[str]().union(*by_layers))
+    page.line(Text.assemble(("not ordinary", "bold"), f" · {concerned} of {counted(len(layers), 'layer')}"))
+    rows = [row for block in by_layers.values() for row in block]
+    names, values, notes = (max(map(len, cells)) for cells in zip(*rows, strict=True))
+    room = max(width - names - notes - EDGES, NARROWEST_VALUES)
+    columns = [Column(width=names + 2), Column(style="yellow", width=min(values, room)), Column(style="dim")]
+    for having_them, block in itertools.islice(by_layers.items(), BLOCKS_SHOWN):
+        page.line(Text(printable(_named(having_them, layers, LINES_OF_LAYERS * (width - 2))), style="green"), indent=2)
+        page.grid(columns, [(f"  {name}", *row) for name, *row in block])
+    hidden = set[str]().union(*list(by_layers)[BLOCKS_SHOWN:])
+    if hidden:
+        page.line(Text(f"  and more of {counted(len(hidden), 'layer')}: --all shows every fact", style="dim"))
+
+
+def _kind(page: Page, records: Sequence[NormFacts], skipped: Collection[str], hidden: Unusuals, width: int) -> None:
+    calls = f", {counted(len(records), 'record')}" if len(records) > len(_layers(records)) else ""
+    page.blank()
+    page.line(Text.assemble((records[0].kind, "bold"), f" · {counted(len(_layers(records)), 'layer')}{calls}"))
+    for family, entries in families(NormFacts).items():
+        left = [entry for entry in entries if entry.name not in skipped and entry.name != "kind"]
+        if left:
+            _family(page, family, left, records, hidden, width)
+
+
+def _family(
+    page: Page, family: str, entries: Sequence[FactEntry], records: Sequence[NormFacts], hidden: Unusuals, width: int
+) -> None:
+    """What all layers share in one paragraph, then a row for each value of the facts in which they differ."""
+    shared: list[tuple[str, str]] = []
+    but_for: list[tuple[str, str]] = []
+    differing: list[tuple[str, str, str, str]] = []
+    name_width = max(len(entry.name) for entry in entries)
+    room = LINES_OF_LAYERS * max(width - name_width - width // SHARE_OF_VALUES - 13, 16)
+    for entry in entries:
+        ordinary = [record for record in records if id(record) not in hidden.get(entry.name, ())]
+        values = _values(entry, ordinary)
+        if len(values) == 1 and " " not in values[0][0]:
+            (shared if len(ordinary) == len(records) else but_for).append((entry.name, values[0][0]))
+            continue
+        for place, (value, having) in enumerate(values):
+            layers = _layers(having)
+            name = "" if place else entry.name
+            differing.append((name, value, str(len(layers)), _named(layers, _layers(records), room)))
+    label = f"  {family}"
+    for start, pairs in (("", shared), ("but for the above: ", but_for)):
+        if pairs:
+            page.line(Text.assemble((start, "dim"), pairs_line(pairs)), label=label, indent=INDENT)
+            label = ""
+    if label:
+        page.line(Text(label, style="dim"))
     if differing:
-        _table(page, differing, records, width)
+        columns = [Column(wraps=False), Column(), Column(right=True, wraps=False), Column(style="green")]
+        page.grid(columns, [("  " + name, *row) for name, *row in differing])
 
 
-def _table(page: Page, entries: Sequence[FactEntry], records: Sequence[NormFacts], width: int) -> None:
-    rows: dict[tuple[str, ...], list[str]] = {}
-    for record in records:
-        values = tuple(show(getattr(record, entry.name)) for entry in entries)
-        rows.setdefault(values, []).append(record.layer)
-    shown = list(itertools.islice(rows.items(), ROWS_SHOWN))
-    headings = [_heading(entry.name) for entry in entries]
-    columns = zip(headings, *(values for values, _ in shown), strict=True)
-    others = sum(2 + max(len(line) for cell in column for line in cell.splitlines()) for column in columns)
-    room = LINES_OF_LAYERS * max(width - 2 - others, NARROWEST_LAYERS)
-    page.table(["layers", *headings], [(summarise(layers, room), *values) for values, layers in shown])
-    left = len(rows) - len(shown)
-    if left:
-        page.line(Text(f"  and {counted(left, 'more row')}: --all shows every layer", style="dim"))
+def _values(entry: FactEntry, records: Sequence[NormFacts]) -> list[tuple[str, list[NormFacts]]]:
+    """The values and the records that have them, most frequent first; many numbers as a range, others cut short."""
+    groups = sorted(split_by(lambda record: show(entry.of(record)), records), key=len, reverse=True)
+    numbers = [record for record in records if isinstance(entry.of(record), int | float)]
+    if len({entry.of(record) for record in numbers}) <= VALUES_SHOWN:
+        return _cut(groups, entry)
+    ranked = sorted(numbers, key=entry.of)
+    others = [group for group in groups if not isinstance(entry.of(group[0]), int | float)]
+    return [(f"{show(entry.of(ranked[0]))} … {show(entry.of(ranked[-1]))}", ranked), *_cut(others, entry)]
 
 
-def _heading(name: str) -> str:
-    """A fact's name in lines that are short, so that many columns fit."""
-    lines = [""]
-    for word in name.split("_"):
-        joined = f"{lines[-1]}_{word}" if lines[-1] else word
-        if len(joined) <= HEADING_WIDTH:
-            lines[-1] = joined
-        else:
-            lines.append(f"_{word}")
-    return "\n".join(lines)
+def _cut(groups: Sequence[list[NormFacts]], entry: FactEntry) -> list[tuple[str, list[NormFacts]]]:
+    """The most frequent values; those that are left, or that only one record has, stand together as a number."""
+    kept = len(groups) if len(groups) <= VALUES_SHOWN else sum(len(group) > 1 for group in groups[: VALUES_SHOWN - 1])
+    rows = [(show(entry.of(group[0])), group) for group in groups[:kept]]
+    rest = list(itertools.chain(*groups[kept:]))
+    return [*rows, (f"{len(groups) - kept} {'other' if kept else 'different'} values", rest)] if rest else rows
+
+
+def _layers(records: Sequence[NormFacts]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(record.layer for record in records))
+
+
+def _named(layers: Sequence[str], everything: Sequence[str], room: int) -> str:
+    if len(layers) == len(everything) > 1:
+        return f"all {counted(len(layers), 'layer')}"
+    return summarise(layers, room)
+
+
+def _unknown_facts(record: type, records: Sequence[NormFacts | ModelFacts]) -> list[str]:
+    """The facts that none of the records has."""
+    return [name for name, entry in vocabulary(record).items() if all(entry.of(item) is UNKNOWN for item in records)]
 
 
 def _unknown(page: Page, table: FactTable) -> None:
     """The facts that no record has, by what would supply them."""
     by_remedy: dict[str, list[str]] = {}
-    for entry in vocabulary(NormFacts).values():
-        if table.norms and _all_unknown(entry, table.norms):
-            supply = remedy((entry.name,), NormFacts, table.available) or "could not be established"
-            by_remedy.setdefault(supply, []).append(entry.name)
+    for record, records in ((ModelFacts, (table.model,)), (NormFacts, table.norms)):
+        for name in _unknown_facts(record, records) if records else ():
+            supply = remedy((name,), record, table.available) or "could not be established"
+            by_remedy.setdefault(supply, []).append(name)
     if not by_remedy:
         return
     page.blank()
     page.line(Text("unknown", style="bold"))
     for supply, names in by_remedy.items():
-        page.line(", ".join(names), label="  ", indent=2)
+        page.line(", ".join(dict.fromkeys(names)), label="  ", indent=2)
         page.line(supply, label="    ", indent=4)
-
-
-def _all_unknown(entry: FactEntry, records: Sequence[Record]) -> bool:
-    return all(getattr(record, entry.name) is UNKNOWN for record in records)
-
-
-def _facts(entries: Sequence[FactEntry], record: Record) -> Text:
-    pairs = [((f"{entry.name}=", "dim"), show(getattr(record, entry.name))) for entry in entries]
-    return Text(" ").join(Text.assemble(name, value) for name, value in pairs)
-
-
-def show(value: Any) -> str:
-    """A fact's value as a cell shows it: `?` for unknown, sizes as `1×64×7×7`, sets in alphabetical order."""
-    if value is UNKNOWN:
-        return "?"
-    if isinstance(value, tuple):
-        return "×".join(map(str, value))
-    if isinstance(value, frozenset):
-        return value_text(sorted(value))
-    return printable(value_text(value))

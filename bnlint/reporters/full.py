@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from rich.text import Text
@@ -45,7 +46,7 @@ def render(report: Report, style: Style) -> str:
     _not_run(page, report)
     _unanalysed(page, report)
     page.blank()
-    page.line(_verdict(report))
+    page.line(verdict(report))
     return page.text()
 
 
@@ -56,11 +57,28 @@ def _header(page: Page, report: Report) -> None:
         if part and part != report.target:
             first.append(f" · {printable(part)}", style="not bold")
     page.line(first)
-    batch = f", batch size {report.batch_size}" if report.batch_size is not None else ""
-    page.line(Text(f"for {report.context}{batch} · {_graph(coverage)}", style="dim"))
+    declared = "".join(f", {text}" for text in _declared(report))
+    settings = f" · settings: {printable(', '.join(report.settings))}" if report.settings else ""
+    page.line(Text(f"for {report.context}{declared}{settings} · {_graph(coverage)}", style="dim"))
     for note in (coverage.reason, *coverage.notes):
         if note:
             page.line(Text(printable(note), style="dim"), label="  note")
+
+
+def _declared(report: Report) -> Iterator[str]:
+    """What was declared of training and deployment."""
+    if report.batch_size is not None:
+        yield f"batch size {report.batch_size}"
+    if report.devices is not None:
+        yield counted(report.devices, "device")
+    if report.accumulate is not None:
+        yield f"gradients of {report.accumulate} accumulated"
+    if report.dataset_size is not None:
+        yield f"{counted(report.dataset_size, 'sample')} an epoch"
+    if report.drop_last:
+        yield "short last batch dropped"
+    if report.deploy_dtype is not None:
+        yield f"deployed in {report.deploy_dtype}"
 
 
 def _layers_by_kind(coverage: Coverage) -> str:
@@ -152,7 +170,8 @@ def _not_run(page: Page, report: Report) -> None:
     """One line for each remedy: what "could not look" would take."""
     by_remedy: dict[str, list[NotRun]] = {}
     for item in report.not_run:
-        by_remedy.setdefault(item.remedy, []).append(item)
+        if not item.opt_in:
+            by_remedy.setdefault(item.remedy, []).append(item)
     label = "not run"
     for remedy, items in by_remedy.items():
         layers = {layer for item in items for layer in item.layers}
@@ -160,6 +179,18 @@ def _not_run(page: Page, report: Report) -> None:
         codes = ", ".join(dict.fromkeys(item.code for item in items))
         page.line(f"{codes} on {where}: {remedy}", label=label, indent=GUTTER)
         label = ""
+    _opt_in(page, report)
+
+
+def _opt_in(page: Page, report: Report) -> None:
+    """One quiet line on the rules that would run code of the model, which the user has not asked for."""
+    by_remedy: dict[str, dict[str, None]] = {}
+    for item in report.not_run:
+        if item.opt_in:
+            by_remedy.setdefault(item.remedy.partition(",")[0], {})[item.code] = None
+    if by_remedy:
+        parts = (f"{', '.join(codes)}: {remedy}" for remedy, codes in by_remedy.items())
+        page.line(Text(" · ".join(parts), style="dim"), label=Text("opt-in", style="dim"), indent=GUTTER)
 
 
 def _unanalysed(page: Page, report: Report) -> None:
@@ -169,13 +200,16 @@ def _unanalysed(page: Page, report: Report) -> None:
         label = Text()
 
 
-def _verdict(report: Report) -> Text:
+def verdict(report: Report) -> Text:
     """One line that never calls clean what was not looked at."""
-    not_run = len({item.code for item in report.not_run})
+    not_run = len({item.code for item in report.not_run if not item.opt_in})
     parts: list[Text | str] = [_found(report, not_run), counted(report.coverage.layers, "layer")]
     parts.append(f"{counted(len(report.passed), 'rule')} passed")
     if not_run:
         parts.append(f"{not_run} did not run")
+    opt_in = len({item.code for item in report.not_run if item.opt_in})
+    if opt_in:
+        parts.append(f"{opt_in} not asked for")
     if report.unanalysed:
         parts.append(f"{len(report.unanalysed)} failed")
     return Text(" · ").join(Text() + part for part in parts)

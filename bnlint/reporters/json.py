@@ -8,6 +8,7 @@ import msgspec
 
 from bnlint.report import Report
 from bnlint.reporters.style import Style
+from bnlint.summary import Failure, Summary
 
 
 def render(report: Report, style: Style) -> str:  # noqa: ARG001 - all formats are called alike
@@ -20,9 +21,26 @@ def render(report: Report, style: Style) -> str:  # noqa: ARG001 - all formats a
     Returns:
         One JSON object that the published schema admits, and a line break.
     """
-    document = msgspec.to_builtins(report) | {"ok": report.ok, "exit_code": report.exit_code}
-    encoded = msgspec.json.encode(_encodable(document))
-    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+    return msgspec.json.format(_encoded(report), indent=2).decode() + "\n"
+
+
+def render_line(record: Report | Failure | Summary) -> str:
+    """A record of the check of several models as one line of JSON Lines.
+
+    Args:
+        record: What to write; a report is written as by `render`, but for the white space.
+
+    Returns:
+        One JSON object and a line break.
+    """
+    return _encoded(record).decode() + "\n"
+
+
+def _encoded(record: Report | Failure | Summary) -> bytes:
+    document = msgspec.to_builtins(record)
+    if isinstance(record, Report):
+        document |= {"ok": record.ok, "exit_code": record.exit_code}
+    return msgspec.json.encode(_encodable(document))
 
 
 def _encodable(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console
@@ -23,6 +24,25 @@ def prose(text: str, style: str = "") -> Text:
     line = Text(printable(text), style=style)
     line.highlight_regex(_CODE, "cyan")
     return line
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        heading: Its name; a table whose columns have none has no line of headings.
+        style: Colour, as rich names it.
+        right: Whether cells end at the same column, as numbers should.
+        wraps: Whether cells may take several lines.
+        width: Columns of the page that it takes; what its cells need where not given.
+    """
+
+    heading: str = ""
+    style: str = ""
+    right: bool = False
+    wraps: bool = True
+    width: int | None = None
 
 
 class Page:
@@ -90,9 +110,22 @@ class Page:
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table without rules, two columns from the edge; its first column wraps in what room the others leave."""
+        first, *others = headings
+        self.grid([Column(first, "green"), *(Column(heading, wraps=False) for heading in others)], rows)
+
+    def grid(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """A table without rules, two columns from the edge; the columns that wrap share what room the others leave."""
         table = Table(box=None, padding=(0, 2, 0, 0), expand=False, header_style="dim", show_edge=False)
-        for position, heading in enumerate(headings):
-            table.add_column(Text(heading), overflow="fold", style="" if position else "green", no_wrap=bool(position))
+        table.show_header = any(column.heading for column in columns)
+        for column in columns:
+            table.add_column(
+                Text(column.heading),
+                style=column.style,
+                justify="right" if column.right else "left",
+                overflow="fold",
+                no_wrap=not column.wraps,
+                width=column.width,
+            )
         for row in rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
         with self._console.capture() as capture:

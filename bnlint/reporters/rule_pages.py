@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from rich.text import Text
 
+from bnlint.facts.vocabulary import Need
 from bnlint.grouping import group
 from bnlint.report import Context
 from bnlint.reporters.full import COLOURS
 from bnlint.reporters.page import GUTTER, Page
 from bnlint.reporters.style import Style
-from bnlint.ruleset import Example, Rule
+from bnlint.ruleset import Adjusted, Example, Rule
 from bnlint.ruleset.conditions import Comparison, Condition, Every, Negation, Some
 
 _NUMBER_WORDS: Final = {"equals": "is", "not_in": "not in", "less_than": "<", "at_most": "≤", "more_than": ">"} | {
@@ -20,22 +21,25 @@ _NUMBER_WORDS: Final = {"equals": "is", "not_in": "not in", "less_than": "<", "a
 }
 
 
-def render_list(rules: Sequence[Rule], style: Style) -> str:
-    """A list of rules: code, severity, name, and a sentence.
+def render_list(rules: Adjusted, style: Style) -> str:
+    """A list of rules: code, severity, name, a sentence, contexts and needs.
 
     Args:
-        rules: The rules in the order to show them.
+        rules: The rules in the order to show them; one that is not chosen is off.
         style: Width and colour.
 
     Returns:
         Text with a line break at its end.
     """
     page = Page(style)
-    code_width = max((len(rule.code) for rule in rules), default=0) + 2
-    for rule in rules:
+    code_width = max((len(rule.code) for rule in rules.rules), default=0) + 2
+    for rule in rules.rules:
         severity = Text(f"{rule.severity:<9}", style=COLOURS[rule.severity])
+        if rule.code not in rules.chosen:
+            severity = Text(f"{'off':<9}", style="dim")
         page.line(Text.assemble((f"{rule.code:<{code_width}}", "bold"), severity, (rule.name, "bold")))
         page.line(rule.summary, label=" ", indent=code_width + 9)
+        page.line(Text(f"{when_it_runs(rule)} · needs {needs(rule)}", style="dim"), label=" ", indent=code_width + 9)
     return page.text()
 
 
@@ -51,15 +55,13 @@ def render_rule(rule: Rule, style: Style) -> str:
     """
     page = Page(style)
     page.line(Text.assemble((f"{rule.code} {rule.name}", "bold")))
-    declared = [f"with --{need.name.lower().replace('_', '-')}" for need in rule.also_when_declared]
-    contexts = " or ".join([*rule.contexts, *declared])
-    contexts = "" if set(rule.contexts) == set(Context) else f" · only for {contexts}"
-    about = f" · {rule.source}{contexts}"
+    about = f" · {rule.source} · {when_it_runs(rule)} · needs {needs(rule)}"
     page.line(Text.assemble((rule.severity, COLOURS[rule.severity]), (about, "dim")))
     page.blank()
     page.paragraphs(rule.summary, label="finds")
     page.paragraphs(rule.why, label="why")
     page.paragraphs(rule.fix, label="fix")
+    page.paragraphs(rule.false_alarms, label="unless")
     page.blank()
     _condition(page, rule)
     page.paragraphs("\n".join(f"{name} = {value}" for name, value in rule.options.items()), label="options")
@@ -71,12 +73,30 @@ def render_rule(rule: Rule, style: Style) -> str:
     return page.text()
 
 
+def when_it_runs(rule: Rule) -> str:
+    """In which contexts a rule runs, such as `for inference` or `for training or with --batch-size`."""
+    if set(rule.contexts) == set(Context):
+        return "for inference and training"
+    declared = [f"with --{need.name.lower().replace('_', '-')}" for need in Need if need in rule.also_when_declared]
+    return " or ".join([f"for {' or '.join(rule.contexts)}", *declared])
+
+
+def needs(rule: Rule) -> str:
+    """What must be at hand to decide a rule, such as `module, graph`; `nothing` if it always can be."""
+    return ", ".join(need.name.lower().replace("_", " ") for need in rule.needs) or "nothing"
+
+
 def _condition(page: Page, rule: Rule) -> None:
-    parts = rule.when.parts if isinstance(rule.when, Every) else (rule.when,)
     label = "when"
-    for depth, text in (line for part in parts for line in _lines(part, 0)):
-        page.line(Text("  " * depth + text), label=label, indent=GUTTER)
+    for line in condition_text(rule).splitlines():
+        page.line(Text(line), label=label, indent=GUTTER)
         label = ""
+
+
+def condition_text(rule: Rule) -> str:
+    """What must hold for a finding, a line for each comparison, with what belongs together indented."""
+    parts = rule.when.parts if isinstance(rule.when, Every) else (rule.when,)
+    return "\n".join("  " * depth + text for part in parts for depth, text in _lines(part, 0))
 
 
 def _lines(condition: Condition, depth: int) -> Iterator[tuple[int, str]]:
@@ -99,6 +119,8 @@ def _lines(condition: Condition, depth: int) -> Iterator[tuple[int, str]]:
 
 def _operand(condition: Comparison) -> str:
     value: Any = condition.operand
+    if condition.option:
+        return f"{value} (option {condition.option})"
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -112,10 +134,7 @@ def _example(page: Page, verdict: str, example: Example) -> None:
     style = "red" if verdict == "bad" else "green"
     page.line(Text(example.title, style="bold"), label=Text(verdict, style=style), indent=GUTTER)
     page.verbatim(example.code)
-    given = [f"--input {text}" for text in example.inputs]
-    given += [f"--batch-size {example.batch_size}"] if example.batch_size else []
-    given += [f"--context {example.context}"] if example.context is not Context.INFERENCE else []
-    if given:
-        page.line(Text(" ".join(given), style="dim"), label=" ", indent=GUTTER)
+    if example.command_line:
+        page.line(Text(example.command_line, style="dim"), label=" ", indent=GUTTER)
     if example.layers:
         page.line(Text(f"finds {group(example.layers)}", style="dim"), label=" ", indent=GUTTER)

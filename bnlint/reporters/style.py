@@ -67,14 +67,16 @@ def value_text(value: FactValue) -> str:
         value: The value.
 
     Returns:
-        `true`, `false`, a number, a text, a list joined by commas, `none` for what does not apply and `nothing` for
-        an empty list or text.
+        `true`, `false`, a number (to six digits if it is no whole one), a text, a list joined by commas, `none` for
+        what does not apply and `nothing` for an empty list or text.
     """
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    items = (value,) if isinstance(value, str | int | float) else value
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    items = (value,) if isinstance(value, str | int) else value
     return ",".join(printable(str(item)) for item in items) or "nothing"
 
 

@@ -19,10 +19,12 @@ FORMATS = ("full", "concise", "json")
 def test_arguments_arrive(run: Run, linter: types.ModuleType) -> None:
     calls: list[dict[str, Any]] = []
     linter.check = returns(report(), calls)  # type: ignore[attr-defined]
-    reading = "check a.pt --weights w.pth --input 1x3x8x8 --input 1x5:int64 --trust --kwargs"
-    judging = "--context training --batch-size 4 --select BN5,BN101 --select own --ignore BN503"
+    reading = "check a.pt --weights w.pth --input 1x3x8x8 --input 1x5:int64 --trust --key ema --allow timm --kwargs"
+    training = "--context training --batch-size 4 --devices 8 --accumulate 2 --dataset-size 1000 --drop-last"
+    judging = "--dtype float16 --select BN5,BN101 --select own --ignore BN503"
     ending = "--fail-on never --timeout 2.5 --rules one --rules two"
-    ended = run(*reading.split(), "{width: 3}", *judging.split(), *ending.split())
+    running = "--run --padding 1 --padding mask=1:0 --data real.pt --data-batches 3"
+    ended = run(*reading.split(), "{width: 3}", *training.split(), *judging.split(), *running.split(), *ending.split())
     assert ended.code == 0
     (call,) = calls
     del call["progress"]
@@ -32,11 +34,26 @@ def test_arguments_arrive(run: Run, linter: types.ModuleType) -> None:
         "kwargs": {"width": 3},
         "inputs": ("1x3x8x8", "1x5:int64"),
         "trust": True,
+        "allow": ("timm",),
+        "key": "ema",
         "context": "training",
         "batch_size": 4,
+        "devices": 8,
+        "accumulate": 2,
+        "dataset_size": 1000,
+        "drop_last": True,
+        "deploy_dtype": "float16",
+        "run": True,
+        "padding": ("1", "mask=1:0"),
+        "data": "real.pt",
+        "data_batches": 3,
         "select": ("BN5", "BN101", "own"),
         "ignore": ("BN503",),
-        "fail_on": None,
+        "fail_on": "never",
+        "severity": {},
+        "options": {},
+        "profile": None,
+        "config": None,
         "timeout": 2.5,
         "rules": ["one", "two"],
     }

@@ -132,3 +132,11 @@ def test_facts_tells_every_fact_and_every_need(run: Run) -> None:
             assert " ".join(entry.fact.doc.split()) in text
     for need in Need:
         assert need.value in text
+
+
+@pytest.mark.parametrize("command", [(), ("fold",), ("verify",)])
+def test_examples_in_the_help_stand_on_lines_of_their_own(run: Run, command: tuple[str, ...]) -> None:
+    text = run(*command, "--help").out
+    examples = [line for line in text.splitlines() if line.startswith("    bnlint ")]
+    assert len(examples) >= 2
+    assert "\\b" not in text

@@ -85,6 +85,14 @@ NEEDS_MODULE = NotRun(
     ("training", "model_training"),
     "give the whole model (a pickled model with `--trust`, or an import string), not only its weights",
 )
+NEEDS_RUN = tuple(
+    NotRun(code, "", (), ("statistics_move_in_eval",), remedy, opt_in=True)
+    for code, remedy in (
+        ("BN110", "give `--run`"),
+        ("BN111", "give `--run`"),
+        ("BN402", "give `--padding AXIS`, the axis"),
+    )
+)
 
 
 def report(**changes: Any) -> Report:

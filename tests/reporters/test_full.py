@@ -6,8 +6,9 @@ import pytest
 
 from bnlint.report import Coverage, Evidence
 from bnlint.reporters import FORMATS
+from bnlint.reporters.concise import render as concise
 from bnlint.reporters.style import Style
-from tests.reporters.reports import NEEDS_BATCH_SIZE, NEEDS_MODULE, full_report, never_updated, report
+from tests.reporters.reports import NEEDS_BATCH_SIZE, NEEDS_MODULE, NEEDS_RUN, full_report, never_updated, report
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 full = FORMATS["full"]
@@ -62,6 +63,14 @@ def test_what_did_not_run_is_folded_by_remedy() -> None:
     assert "BN101 on 53 layers: give the whole model" in text
 
 
+def test_what_was_not_asked_for_is_one_quiet_line() -> None:
+    text = full(report(not_run=NEEDS_RUN), Style(120))
+    assert "opt-in   BN110, BN111: give `--run` · BN402: give `--padding AXIS`\n" in text
+    assert "not run" not in text
+    assert text.splitlines()[-1] == "clean · 53 layers · 3 rules passed · 3 not asked for"
+    assert concise(report(not_run=NEEDS_RUN), Style()) == ""
+
+
 def verdict(**changes: object) -> str:
     return full(report(**changes), Style(120)).splitlines()[-1]
 
@@ -113,3 +122,10 @@ def test_a_hostile_name_cannot_act_on_the_terminal() -> None:
         text = FORMATS[name](report(findings=(hostile,), target="a\rb"), Style(80))
         assert not set(text) & set("\x1b\x07\r"), name
         assert "bn\\x1b[2J\\n1" in text
+
+
+def test_the_header_names_what_was_declared() -> None:
+    declared = {"batch_size": 4, "devices": 8, "accumulate": 2, "dataset_size": 1000, "drop_last": True}
+    header = full(report(**declared, deploy_dtype="float16"), Style(width=200)).splitlines()[1]
+    for words in ("batch size 4", "8 devices", "gradients of 2", "1000 samples", "last batch dropped", "in float16"):
+        assert words in header

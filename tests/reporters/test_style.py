@@ -44,6 +44,7 @@ def test_width_stays_readable(monkeypatch: pytest.MonkeyPatch, columns: str, wid
         (False, "false"),
         (0, "0"),
         (1e-05, "1e-05"),
+        (306.1190719284244, "306.119"),
         (["a", "b"], "a,b"),
         ([], "nothing"),
     ],

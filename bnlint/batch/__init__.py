@@ -1,0 +1,1 @@
+"""Checking many models, in processes of their own."""
