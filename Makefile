@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test lint unit bench zoo clean
+.PHONY: demo test lint unit docs bench zoo clean
 
 demo: $(STAMP)
 	@$(BIN)/python -m examples.digits.demo
@@ -22,18 +22,32 @@ lint: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2
 
+docs: $(STAMP)
+	$(BIN)/python -m bnlint.ruleset > docs/rule-schema.json
+	$(BIN)/python -m bnlint.reporters.schema > docs/report-schema.json
+	$(BIN)/python -m bnlint.reporters.schema lines > docs/report-lines-schema.json
+	$(BIN)/python -m bnlint.reporters.schema fold > docs/fold-schema.json
+	$(BIN)/python -m bnlint.reporters.fact_schema > docs/facts-schema.json
+	$(BIN)/python -m bnlint.config > docs/config-schema.json
+	$(BIN)/python -m docs.rule_pages
+	$(BIN)/python -m benchmarks.recall --write benchmarks/results/recall.md
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.state_dict_overhead
 	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.rules_time --write benchmarks/results/rules_time.md
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.many_files
 	$(BIN)/python -m benchmarks.fold_precision
 	$(BIN)/python -m benchmarks.fold_time resnet18 mobilenet_v2 efficientnet_b0 densenet121 --rounds 3
 	$(BIN)/python -m benchmarks.fold_speed resnet50 mobilenet_v3_large --no-compile
 
 zoo: $(STAMP)
 	$(BIN)/python -m benchmarks.zoo --write benchmarks/results/zoo.md
+	$(BIN)/python -m benchmarks.zoo_rules --write benchmarks/results/zoo_rules.md
 	$(BIN)/python -m benchmarks.fold_zoo --write benchmarks/results/fold_zoo.md
+	$(BIN)/python -m benchmarks.fold_numeric --write benchmarks/results/fold_numeric.md
 
 clean:
 	rm -rf $(VENV) build dist

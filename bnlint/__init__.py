@@ -12,10 +12,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bnlint.batch.files import check_files
     from bnlint.errors import BnlintError, NotAnalysedError, RuleFileError, UsageError
     from bnlint.folding.fold import FoldResult, fold, plan
-    from bnlint.linter import check, inspect, trace
+    from bnlint.linter import check, inspect
+    from bnlint.looking.live import trace
     from bnlint.report import Context, Coverage, Evidence, Finding, Location, NotRun, Report, Severity
+    from bnlint.summary import Failure
 
 __version__ = "0.1.0"
 
@@ -24,6 +27,7 @@ _HOMES = {
     "Context": "report",
     "Coverage": "report",
     "Evidence": "report",
+    "Failure": "summary",
     "Finding": "report",
     "FoldResult": "folding.fold",
     "Location": "report",
@@ -34,10 +38,11 @@ _HOMES = {
     "Severity": "report",
     "UsageError": "errors",
     "check": "linter",
+    "check_files": "batch.files",
     "fold": "folding.fold",
     "plan": "folding.fold",
     "inspect": "linter",
-    "trace": "linter",
+    "trace": "looking.live",
 }
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "Context",
     "Coverage",
     "Evidence",
+    "Failure",
     "Finding",
     "FoldResult",
     "Location",
@@ -56,6 +62,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "check",
+    "check_files",
     "fold",
     "inspect",
     "plan",

@@ -39,3 +39,7 @@ class NotAnalysedError(BnlintError):
     """Something that was asked for and could not be read, loaded or traced."""
 
     exit_code: ClassVar[int] = 3
+
+
+class NoModelError(NotAnalysedError):
+    """A sound file that holds neither a model nor weights."""

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from torch import nn
-from torch.export import ExportedProgram
+from typing import TYPE_CHECKING, Any
 
 from bnlint import __version__
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.read import read
+from bnlint.config import ConfigFile, read_config
 from bnlint.errors import UsageError
-from bnlint.facts.collect import NO_TRACE, collect
+from bnlint.facts.gains import deployment_dtype
 from bnlint.facts.records import FactTable
-from bnlint.report import Context, Coverage, Report, Severity
-from bnlint.ruleset import apply_rules, choose, load_rules
-from bnlint.tracing.exported import trace_exported
-from bnlint.tracing.inputs import as_inputs
-from bnlint.tracing.kinds import How
-from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
-from bnlint.tracing.trace import Trace
+from bnlint.facts.setup import TrainingSetup
+from bnlint.looking.files import look_at_saved
+from bnlint.looking.look import DATA_BATCHES, Progress, Seen, Wanted
+from bnlint.report import Context, Report, Severity
+from bnlint.resolve import given_settings, resolve, several
+from bnlint.ruleset import apply_rules
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.export import ExportedProgram
+
     Target = nn.Module | ExportedProgram | str | os.PathLike[str]
-
-T = TypeVar("T", Context, Severity)
-
-Progress = Callable[[str], None]
-"""Is told the stage that begins: `reading`, `tracing`, `facts`, `rules`."""
 
 
 def check(
@@ -41,12 +36,28 @@ def check(
     weights: str | os.PathLike[str] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
-    context: Context | str = Context.INFERENCE,
+    key: str = "",
+    allow: str | Iterable[str] = (),
+    context: Context | str | None = None,
     batch_size: int | None = None,
+    devices: int | None = None,
+    accumulate: int | None = None,
+    dataset_size: int | None = None,
+    drop_last: bool | None = None,
+    loader: object = None,
+    deploy_dtype: torch.dtype | str | None = None,
+    run: bool | None = None,
+    padding: str | Iterable[str] = (),
+    data: object = None,
+    data_batches: int = DATA_BATCHES,
     select: str | Iterable[str] = (),
     ignore: str | Iterable[str] = (),
+    severity: Mapping[str, Severity | str] | None = None,
+    options: Mapping[str, Mapping[str, int | float]] | None = None,
+    profile: str | None = None,
+    config: ConfigFile | str | os.PathLike[str] | None = None,
     rules: Iterable[str | os.PathLike[str]] = (),
-    fail_on: Severity | str | None = Severity.WARNING,
+    fail_on: Severity | str | None = None,
     timeout: float | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -60,12 +71,31 @@ def check(
         weights: A weights file to load into the model of an import string.
         kwargs: Arguments for the factory of an import string.
         trust: Load whole-model pickles, which runs the code that they name.
-        context: What the model is about to do: `inference` or `training`.
+        key: Which of several models or sets of weights in a file, such as `ema`; the usual one if not given.
+        allow: Packages whose classes a whole model in a file may be made of, such as `timm`, beside those of
+            `torch.nn`: it is then traced without being unpickled. Their code runs.
+        context: What the model is about to do: `inference`, the default, or `training`.
         batch_size: The training batch on each device, in samples.
+        devices: Number of devices that train together.
+        accumulate: Number of batches whose gradients are added up for one step of the optimiser.
+        dataset_size: Samples in one epoch, over all devices.
+        drop_last: Whether a short last batch is left out; kept if not given, as by `DataLoader`.
+        loader: A `torch.utils.data.DataLoader` that declares these; it is not iterated over.
+        deploy_dtype: The data type of deployment, `float16` or `bfloat16`.
+        run: Whether to run a copy of the model with values, in both modes. By default it is run if `inputs` hold
+            values and its weights take less than 1 GB.
+        padding: How inputs are padded, as `AXIS`, `NAME=AXIS` or `NAME=AXIS:VALUE`: a copy is then run with padding.
+        data: Real inputs to compare running statistics with: the name of a file, or an iterable of batches such as a
+            `DataLoader`; of `(images, labels)` the model gets what its `forward` requires.
+        data_batches: How many batches of it to look at.
         select: Codes, names or code prefixes of the rules to run; all by default.
         ignore: Codes, names or code prefixes of the rules to leave out.
+        severity: Severities by code, name or beginning of codes, such as `{"BN201": "warning"}`.
+        options: Options of rules by code or name, such as `{"BN301": {"minimum_values": 100}}`.
+        profile: Name of a profile to start from, such as `deploy` or `strict`.
+        config: A configuration file, over which the arguments win; in Python none is looked for.
         rules: Folders with further rule files.
-        fail_on: The severity from which a finding makes `Report.ok` false; `None` for never.
+        fail_on: The severity from which a finding makes `Report.ok` false, by default `warning`; `never` for none.
         timeout: Seconds for tracing.
         progress: Is told which stage begins.
 
@@ -73,37 +103,49 @@ def check(
         The report. The model is not changed.
 
     Raises:
-        UsageError: For a wrong argument, import string or rule file.
+        UsageError: For a wrong argument, import string, configuration file or rule file.
         NotAnalysedError: For a file that cannot be read.
     """
     say = progress or _say_nothing
-    select, ignore = _several(select), _several(ignore)
-    context, fail_on = _member(Context, context), None if fail_on is None else _member(Severity, fail_on)
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"The batch size is {batch_size}, but a batch holds at least one sample.")
-    chosen = choose(load_rules([Path(folder) for folder in rules]), select, ignore)
-    artifact, trace, table = _look(target, inputs, weights, kwargs, trust, batch_size, timeout, say)
+    select = several(select)
+    resolved = resolve(
+        given_settings(
+            context=context, fail_on=fail_on, select=select, ignore=ignore, severity=severity, options=options
+        ),
+        profile=profile,
+        config=config if config is None or isinstance(config, ConfigFile) else read_config(config),
+        folders=[Path(folder) for folder in rules],
+        setup=_setup(batch_size, devices, accumulate, dataset_size, drop_last, loader),
+        deploy_dtype=deploy_dtype,
+    )
+    deployed_in = deployment_dtype(resolved.deploy_dtype)
+    wanted = Wanted(resolved.setup, deployed_in, inputs, run, several(padding), data, _positive(data_batches), timeout)
+    artifact, seen = _look(target, weights, kwargs, trust, key, allow, wanted, say)
     say("rules")
-    outcome = apply_rules(chosen, table, context)
+    outcome = apply_rules(resolved.rules.to_run, seen.table, resolved.context)
     named = {name.upper() for name in select}
-    asked = [
+    undecided = [
         f"{item.code} was selected but could not be decided: {item.remedy}."
         for item in outcome.not_run
         if {item.code, item.name.upper()} & named
     ]
-    if inputs is not None and trace.how in (How.NONE, How.PARTIAL, How.SYMBOLIC) and artifact.module is not None:
-        asked.insert(0, f"The model could not be run with the input that was given: {trace.reason}.")
     return Report(
         version=__version__,
         target=artifact.target,
-        context=context,
-        batch_size=batch_size,
-        coverage=_coverage(artifact, trace, table),
+        context=resolved.context,
+        settings=resolved.settings,
+        batch_size=resolved.setup.batch_size,
+        devices=resolved.setup.devices,
+        accumulate=resolved.setup.accumulate,
+        dataset_size=resolved.setup.dataset_size,
+        drop_last=resolved.setup.drop_last,
+        deploy_dtype=deployed_in,
+        coverage=seen.coverage,
         findings=outcome.findings,
         not_run=outcome.not_run,
         passed=outcome.passed,
-        unanalysed=tuple(asked),
-        fail_on=fail_on,
+        unanalysed=(*seen.failed, *undecided),
+        fail_on=resolved.fail_on,
     )
 
 
@@ -114,7 +156,19 @@ def inspect(
     weights: str | os.PathLike[str] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
+    key: str = "",
+    allow: str | Iterable[str] = (),
     batch_size: int | None = None,
+    devices: int | None = None,
+    accumulate: int | None = None,
+    dataset_size: int | None = None,
+    drop_last: bool | None = None,
+    loader: object = None,
+    deploy_dtype: torch.dtype | str | None = None,
+    run: bool | None = None,
+    padding: str | Iterable[str] = (),
+    data: object = None,
+    data_batches: int = DATA_BATCHES,
     timeout: float | None = None,
     progress: Progress | None = None,
 ) -> FactTable:
@@ -127,83 +181,77 @@ def inspect(
         UsageError: For a wrong argument or import string.
         NotAnalysedError: For a file that cannot be read.
     """
-    return _look(target, inputs, weights, kwargs, trust, batch_size, timeout, progress or _say_nothing)[2]
-
-
-def trace(model: nn.Module | ExportedProgram, inputs: object = None, timeout: float | None = None) -> Trace:
-    """Trace a model into a `torch.fx.Graph`.
-
-    Args:
-        model: The model; it is not changed. An exported program already is a graph.
-        inputs: What to call it with, as for `check`; guessed if not given.
-        timeout: Seconds for all attempts together.
-
-    Returns:
-        The trace; where no graph can be had, `Trace.how` is `none` and `Trace.reason` says why.
-
-    Raises:
-        UsageError: If `inputs` cannot be understood.
-    """
-    if isinstance(model, ExportedProgram):
-        return trace_exported(model)
-    given = None if inputs is None else as_inputs(inputs)
-    return trace_module(model, given, DEFAULT_TIMEOUT if timeout is None else timeout)
+    setup = _setup(batch_size, devices, accumulate, dataset_size, drop_last, loader)
+    wanted = Wanted(
+        setup,
+        deployment_dtype(deploy_dtype),
+        inputs,
+        run,
+        several(padding),
+        data,
+        _positive(data_batches),
+        timeout,
+    )
+    return _look(target, weights, kwargs, trust, key, allow, wanted, progress or _say_nothing)[1].table
 
 
 def _look(
     target: Target,
-    inputs: object,
     weights: str | os.PathLike[str] | None,
     kwargs: Mapping[str, Any] | None,
     trust: bool,
-    batch_size: int | None,
-    timeout: float | None,
+    key: str,
+    allow: str | Iterable[str],
+    wanted: Wanted,
     say: Progress,
-) -> tuple[Artifact, Trace, FactTable]:
+) -> tuple[Artifact, Seen]:
     say("reading")
-    given = None if inputs is None else as_inputs(inputs)
-    if isinstance(target, nn.Module):
-        artifact = Artifact(type(target).__name__, "module", module=target)
-    elif isinstance(target, ExportedProgram):
-        artifact = Artifact(type(target).__name__, "exported_program", tensors=target.state_dict)
-    else:
-        artifact = read(
-            os.fspath(target), weights=None if weights is None else os.fspath(weights), kwargs=kwargs, trust=trust
-        )
-    say("tracing")
-    code = target if isinstance(target, ExportedProgram) else artifact.module
-    traced = NO_TRACE if code is None else trace(code, given, timeout)
-    say("facts")
-    return artifact, traced, collect(artifact, traced, batch_size)
+    if not isinstance(target, (str, os.PathLike)):
+        from bnlint.looking.live import artifact_of, look_at
 
-
-def _coverage(artifact: Artifact, traced: Trace, table: FactTable) -> Coverage:
-    layers = {facts.layer: facts for facts in table.norms}
-    return Coverage(
-        form=artifact.form,
-        model="" if artifact.module is None else type(artifact.module).__name__,
-        graph=str(traced.how),
-        reason=traced.reason,
-        inputs=traced.inputs,
-        inputs_assumed=traced.inputs_assumed,
-        layers=table.model.norm_layers,
-        layers_called=len({call.layer for call in traced.norm_calls}),
-        calls=len(traced.norm_calls),
-        kinds=dict(sorted(Counter(facts.kind for facts in layers.values()).items())),
-        notes=artifact.notes,
+        artifact = artifact_of(target)
+        return artifact, look_at(artifact, target, wanted, say)
+    artifact = read(
+        os.fspath(target),
+        weights=None if weights is None else os.fspath(weights),
+        kwargs=kwargs,
+        trust=trust,
+        key=key,
+        allow=allow,
     )
+    if artifact.saved is not None and artifact.module is None:
+        say("facts")
+        return artifact, look_at_saved(artifact, artifact.saved, wanted)
+
+    from bnlint.looking.live import look_at
+
+    return artifact, look_at(artifact, artifact.module, wanted, say)
 
 
-def _member(kind: type[T], value: str) -> T:
-    try:
-        return kind(value)
-    except ValueError:
-        choices = ", ".join(repr(str(member)) for member in kind)
-        raise UsageError(f"{value!r} is no {kind.__name__.lower()}.", f"Choose one of {choices}.") from None
+def _setup(
+    batch_size: int | None,
+    devices: int | None,
+    accumulate: int | None,
+    dataset_size: int | None,
+    drop_last: bool | None,
+    loader: object,
+) -> TrainingSetup:
+    """What the arguments declare, completed by the loader."""
+    given = TrainingSetup(
+        batch_size=batch_size, devices=devices, accumulate=accumulate, dataset_size=dataset_size, drop_last=drop_last
+    )
+    if loader is None:
+        return given
+
+    from bnlint.facts.loader import setup_of_loader
+
+    return given.joined_with(setup_of_loader(loader))
 
 
-def _several(names: str | Iterable[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _positive(data_batches: int) -> int:
+    if data_batches < 1:
+        raise UsageError(f"The number of data batches is {data_batches}, but at least one is needed.")
+    return data_batches
 
 
 def _say_nothing(_: str) -> None:

@@ -116,6 +116,7 @@ class NotRun(msgspec.Struct, frozen=True):
         layers: The layers on which the rule did not run; empty for the model.
         missing: Names of the facts that were unknown.
         remedy: What would supply them, such as "give `--batch-size N`".
+        opt_in: Whether all that is missing is a run of the model's code, which bnlint does not do unasked.
     """
 
     code: str
@@ -123,6 +124,7 @@ class NotRun(msgspec.Struct, frozen=True):
     layers: tuple[str, ...]
     missing: tuple[str, ...]
     remedy: str
+    opt_in: bool = False
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -163,7 +165,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of bnlint.
         target: What was checked, as the user named it, or the class of a live model.
         context: What the model was declared to be for.
+        settings: Where settings come from besides the arguments, the weakest first: a profile, a file.
         batch_size: Declared training batch size for each device, in samples.
+        devices: Declared number of devices that train together.
+        accumulate: Declared number of batches in one step of the optimiser.
+        dataset_size: Declared samples in one epoch, over all devices.
+        drop_last: Whether a short last batch was declared to be left out.
+        deploy_dtype: Declared data type of deployment.
         coverage: What could be looked at.
         findings: By severity, then by code.
         not_run: Rules that could not be decided, by code.
@@ -176,7 +184,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     target: str
     context: Context
+    settings: tuple[str, ...] = ()
     batch_size: int | None
+    devices: int | None = None
+    accumulate: int | None = None
+    dataset_size: int | None = None
+    drop_last: bool | None = None
+    deploy_dtype: str | None = None
     coverage: Coverage
     findings: tuple[Finding, ...]
     not_run: tuple[NotRun, ...]

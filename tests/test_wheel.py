@@ -37,6 +37,7 @@ def test_installed_wheel_lists_its_rules(environment: Path, tmp_path: Path) -> N
     listed = _run(environment / "bin/bnlint", "rules", cwd=tmp_path).stdout
     assert "BN501" in listed
     assert "never-updated-statistics" in listed
+    assert "BN601  warning" in _run(environment / "bin/bnlint", "rules", "--profile", "deploy", cwd=tmp_path).stdout
 
 
 def test_rules_come_from_the_wheel_and_without_torch(environment: Path, tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_rules_come_from_the_wheel_and_without_torch(environment: Path, tmp_path
     )
     file, count, torch_imported = _run(environment / "bin/python", "-c", code, cwd=tmp_path).stdout.split()
     assert Path(file).is_relative_to(environment)
-    assert int(count) == len(list((ROOT / "rules").rglob("*.yaml")))
+    assert int(count) == len(list((ROOT / "rules").glob("BN*.yaml")))
     assert torch_imported == "False"
 
 
