@@ -8,6 +8,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.errors import UsageError
 from bnlint.facts.collect import NO_TRACE, collect
 from bnlint.facts.records import FactTable
 from bnlint.looking.look import Progress, Seen, Wanted, kinds_of, model_name, nothing_to_run
@@ -42,8 +43,17 @@ def trace(model: nn.Module | ExportedProgram, inputs: object = None, timeout: fl
     return trace_module(model, _given(inputs), DEFAULT_TIMEOUT if timeout is None else timeout)
 
 
-def artifact_of(model: nn.Module | ExportedProgram) -> Artifact:
-    """A live target as what a reader gives back."""
+def artifact_of(model: object) -> Artifact:
+    """A live target as what a reader gives back.
+
+    Raises:
+        UsageError: If it is neither a module nor an exported program.
+    """
+    if not isinstance(model, (nn.Module, ExportedProgram)):
+        cause = (
+            f"The target is a {type(model).__name__}: give a module, an exported program, a path or an import string."
+        )
+        raise UsageError(cause, "Save a state_dict to a file and name the file.")
     if isinstance(model, ExportedProgram):
         return Artifact(type(model).__name__, "exported_program", tensors=model.state_dict)
     return Artifact(type(model).__name__, "module", module=model)

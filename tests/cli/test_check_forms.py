@@ -124,3 +124,16 @@ def test_weights_come_from_every_form(form: str, tmp_path: Path) -> None:
     path = FORMS[form](network(), tmp_path)
     report = bnlint.check("tests.models:ConvNet", weights=path, select="BN503")
     assert [finding.layers for finding in report.findings] == [("bn2",)]
+
+
+def test_half_of_the_statistics_is_noted(tmp_path: Path) -> None:
+    weights = network().state_dict()
+    del weights["bn1.running_var"]
+    report = bnlint.check(saved(weights, tmp_path))
+    assert report.coverage.notes == ("`bn1` has a `running_mean` and no `running_var`.",)
+
+
+@pytest.mark.parametrize("target", [{}, 3, None])
+def test_what_is_no_target_is_one_sentence(target: object) -> None:
+    with pytest.raises(bnlint.UsageError, match=r"^The target is a "):
+        bnlint.check(target)  # type: ignore[arg-type]

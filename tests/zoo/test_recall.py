@@ -29,7 +29,8 @@ def test_the_page_lists_these_faults_alone() -> None:
 
 
 def test_there_are_three_variants_of_every_fault() -> None:
-    """Except of BN0xx, which say what could not be looked at, or what kind of file it is."""
+    """Except of BN0xx, which say what could not be looked at or what a file is, and of those on ONNX files."""
     variants = Counter(fault.code for fault in FAULTS)
-    assert {rule.code for rule in load_rules() if not rule.code.startswith("BN0")} == set(variants)
+    codes = {rule.code for rule in load_rules() if not rule.code.startswith("BN0")}
+    assert codes - {"BN112", "BN606"} == set(variants)
     assert min(variants.values()) >= 3
