@@ -132,7 +132,12 @@ def _make_live(name: str, saved: Saved, packages: tuple[str, ...]) -> Artifact:
     from bnlint.artifacts.lazy_tensors import LazyTensors
 
     module, not_live = live_model(saved, packages)
-    notes = (*saved.notes, not_live) if not_live else saved.notes
+    unused = [
+        f"No module of the file is of a class from `{package}`, which `--allow` names."
+        for package in packages
+        if not any(module.class_path.startswith(f"{package}.") for module in saved.modules)
+    ]
+    notes = (*saved.notes, *([not_live] if not_live else []), *unused)
     return Artifact(
         name,
         saved.form,

@@ -126,6 +126,8 @@ class _Planner:
         if not call.registered:
             raise CannotFoldError("it is not in the module tree")
         if call.uses_batch_statistics:
+            if call.node.meta.get("training"):
+                raise CannotFoldError("the model's own code makes it train during the forward")
             how = "is in training mode: call model.eval()" if module.training else "keeps no running statistics"
             raise CannotFoldError(f"it {how}")
         if call.node.meta.get("replaced"):

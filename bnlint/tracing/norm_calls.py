@@ -85,20 +85,27 @@ def _module_call(node: fx.Node, module: nn.Module, registered: frozenset[str]) -
         module=module,
         registered=layer in registered,
         functional=False,
-        uses_batch_statistics=module_uses_batch_statistics(module, kind),
+        uses_batch_statistics=module_uses_batch_statistics(module, kind, node.meta.get("training")),
         arguments={},
         location=location(frame) if frame else None,
     )
 
 
-def module_uses_batch_statistics(module: nn.Module, kind: NormKind) -> bool:
-    """Whether a layer, in its present mode, normalises by the values at hand rather than by running statistics."""
+def module_uses_batch_statistics(module: nn.Module, kind: NormKind, training: bool | None = None) -> bool:
+    """Whether a layer, in its present mode, normalises by the values at hand rather than by running statistics.
+
+    Args:
+        module: The layer.
+        kind: Its kind.
+        training: Its mode during the call, where the code of the model has switched it; its own flag by default.
+    """
+    training = module.training if training is None else training
     baked = baked_training(module)
     if baked is not None:
         return baked
     if not isinstance(module, _NormBase):
-        return kind is not NormKind.BATCH or (not is_frozen_batch_norm(module) and module.training)
-    return module.training or module.running_mean is None or module.running_var is None
+        return kind is not NormKind.BATCH or (not is_frozen_batch_norm(module) and training)
+    return training or module.running_mean is None or module.running_var is None
 
 
 def _function_call(

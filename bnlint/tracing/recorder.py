@@ -110,6 +110,8 @@ class Recorder(TorchFunctionMode):
             self.builder.attributes[target] = self._copied.originals[id(module)]
             node = self.builder.call("call_module", target, args, kwargs, result, module_role(module), frame)
             node.meta.update(layer=self.path(module), operator=type(module).__name__)
+            if module.training is not self._copied.originals[id(module)].training:
+                node.meta["training"] = module.training
             replaced = self._replaced_tensors(module)
             if replaced:
                 node.meta["replaced"] = replaced

@@ -74,3 +74,9 @@ def test_what_cannot_be_admitted(run: Run, name: str, words: str) -> None:
     ended = run("check", "model.pt", "--allow", name)
     assert ended.code == 2
     assert words in ended.err
+
+
+def test_a_package_that_the_file_does_not_use_is_noted(run: Run) -> None:
+    sentence = "is of a class from `timm`, which `--allow` names."
+    assert sentence in " ".join(run("check", "plain.pt", "--allow", "timm", *SIZE).out.split())
+    assert "which `--allow` names" not in " ".join(run("check", "model.pt", "--allow", "tests", *SIZE).out.split())

@@ -141,7 +141,11 @@ def test_an_interrupt_ends_every_process(models: Path) -> None:
     )
     command = [sys.executable, "-m", "bnlint", "check", "slow:model", "models", "--format", "json"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # under nohup it is ignored, and children inherit that
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not (note.exists() and note.read_text()) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
