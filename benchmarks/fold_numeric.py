@@ -11,17 +11,14 @@ python -m benchmarks.fold_numeric --write benchmarks/results/fold_numeric.md  # 
 
 from __future__ import annotations
 
-import argparse
 import copy
 import fnmatch
-import gc
+import itertools
 import math
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +26,7 @@ from torch import Tensor, nn
 import bnlint
 from benchmarks.fold_numeric_page import Row, page, summary
 from benchmarks.public_models import PublicModel, batch_norms, torchvision_models
+from benchmarks.sweep import arguments_of, sweep
 from tests.models import with_plausible_statistics
 from tests.zoo.families import FAMILIES, SIDES
 
@@ -116,32 +114,17 @@ def _outputs(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([tensor.flatten().double() for tensor in tensors])
 
 
-def _rows(pattern: str) -> Iterator[Row]:
-    for public, side in models(pattern):
-        try:
-            row = measure(public, side)
-        except Exception as error:
-            row = Row(public.name, public.family, side, note=f"{type(error).__name__}: {error}")
-        gc.collect()
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{row.name}", end="", file=sys.stderr, flush=True)
-        yield row
+def _row(public: PublicModel, side: int) -> Row:
+    try:
+        return measure(public, side)
+    except Exception as error:
+        return Row(public.name, public.family, side, note=f"{type(error).__name__}: {error}")
 
 
 def main() -> None:
     """Prints the summary; writes the page where asked. The exit code is 1 if a fold is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fold_numeric", description=__doc__.splitlines()[0])
-    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern of model names")
-    parser.add_argument("--write", type=Path, help="markdown file for the table")
-    arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
-    rows = list(_rows(arguments.pattern))
-    if not rows:
-        sys.exit(f"No model fits {arguments.pattern!r}.")
-    print("\n".join(summary(rows)))
-    if arguments.write is not None:
-        arguments.write.write_text(page(rows), encoding="utf-8")
+    arguments = arguments_of("benchmarks.fold_numeric", __doc__).parse_args()
+    rows = sweep(itertools.starmap(_row, models(arguments.pattern)), arguments, summary, page)
     sys.exit(any(row.is_wrong for row in rows))
 
 

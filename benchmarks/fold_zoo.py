@@ -7,22 +7,16 @@ python -m benchmarks.fold_zoo --write benchmarks/results/fold_zoo.md  # the tabl
 
 from __future__ import annotations
 
-import argparse
-import gc
-import sys
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
-import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
 import bnlint
 from benchmarks.fold_zoo_page import Fused, Row, page, summary
 from benchmarks.public_models import PublicModel, batch_norms, timm_models
+from benchmarks.sweep import arguments_of, sweep
 
 NO_VERDICT = "bnlint gives no verdict"
 
@@ -88,31 +82,10 @@ def _called_norms(graph_module: nn.Module) -> frozenset[str]:
     return batch_norms(graph_module) & called
 
 
-def _rows(pattern: str) -> Iterator[Row]:
-    for public in timm_models(pattern):
-        row = measure(public)
-        gc.collect()
-        if row is None:
-            continue
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{row.name}", end="", file=sys.stderr, flush=True)
-        yield row
-
-
 def main() -> None:
     """Prints the shares and the table of reasons; writes the page where asked."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fold_zoo", description=__doc__.splitlines()[0])
-    parser.add_argument("pattern", nargs="?", default="", help="shell pattern of model names")
-    parser.add_argument("--write", type=Path, help="markdown file for the table")
-    arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)  # nothing is computed on meta tensors; a fallback on real ones should not crowd others
-    rows = list(_rows(arguments.pattern))
-    if not rows:
-        sys.exit(f"No model fits {arguments.pattern!r}.")
-    print("\n".join(summary(rows)))
-    if arguments.write is not None:
-        arguments.write.write_text(page(rows), encoding="utf-8")
+    arguments = arguments_of("benchmarks.fold_zoo", __doc__).parse_args()
+    sweep(map(measure, timm_models(arguments.pattern)), arguments, summary, page)
 
 
 if __name__ == "__main__":

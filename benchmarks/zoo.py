@@ -8,19 +8,13 @@ python -m benchmarks.zoo --export all                     # torch.export on all,
 
 from __future__ import annotations
 
-import argparse
-import gc
-import itertools
-import sys
-import warnings
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
-import torch
 from torch import nn
 
 import bnlint
 from benchmarks.public_models import PublicModel, all_norms, batch_norms, timm_models, torchvision_models
+from benchmarks.sweep import arguments_of, sweep
 from benchmarks.tracers import Look, lint_error, look_export, look_symbolic, measured, warm_up
 from benchmarks.zoo_page import Row, page, summary
 from bnlint.tracing.inputs import Inputs
@@ -90,42 +84,24 @@ def _export(public: PublicModel, model: nn.Module, example: Inputs | None) -> Lo
     return look_export(real, example, EXPORT_LIMIT)
 
 
-def _rows(pattern: str, export: str) -> Iterator[Row]:
-    sources: tuple[tuple[Iterable[PublicModel], bool], ...] = (
-        (torchvision_models(pattern), True),
-        (timm_models(pattern), False),
-    )
+def _rows(pattern: str, export: str) -> Iterator[Row | None]:
     tried: set[str] = set()
-    for public, every_model in itertools.chain.from_iterable(
-        ((model, every) for model in models) for models, every in sources
-    ):
-        wanted = export == "all" or (export == "sample" and public.family not in tried)
-        row = measure(public, wanted, every_model)
-        gc.collect()
-        if row is None:
-            continue
-        tried.add(public.family)
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{row.family}: {row.name}", end="", file=sys.stderr, flush=True)
+    models = [(public, True) for public in torchvision_models(pattern)]
+    models += [(public, False) for public in timm_models(pattern)]
+    for public, every_model in models:
+        row = measure(public, export == "all" or (export == "sample" and public.family not in tried), every_model)
+        if row is not None:
+            tried.add(public.family)
         yield row
 
 
 def main() -> None:
     """Prints the summary and a line for every model that was not seen whole; writes the table where asked."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.zoo", description=__doc__.splitlines()[0])
-    parser.add_argument("pattern", nargs="?", default="", help="shell pattern of model names")
+    parser = arguments_of("benchmarks.zoo", __doc__)
     parser.add_argument("--export", choices=("none", "sample", "all"), default="sample", help="where to try it")
-    parser.add_argument("--write", type=Path, help="markdown file for the table")
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)  # nothing is computed on meta tensors; a fallback on real ones should not crowd others
     warm_up()
-    rows = list(_rows(arguments.pattern, arguments.export))
-    if not rows:
-        sys.exit(f"No model fits {arguments.pattern!r}.")
-    print("\n".join(summary(rows)))
-    if arguments.write is not None:
-        arguments.write.write_text(page(rows), encoding="utf-8")
+    sweep(_rows(arguments.pattern, arguments.export), arguments, summary, page)
 
 
 if __name__ == "__main__":

@@ -7,18 +7,12 @@ python -m benchmarks.zoo_rules --write benchmarks/results/zoo_rules.md  # the pa
 
 from __future__ import annotations
 
-import argparse
-import gc
 import itertools
 import sys
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
-
-import torch
 
 import bnlint
 from benchmarks.public_models import PublicModel, batch_norms, timm_models, torchvision_models
+from benchmarks.sweep import arguments_of, sweep
 from benchmarks.zoo_rules_page import Row, page, summary
 from tests.zoo.healthy import TRAINING, healthy
 
@@ -59,31 +53,11 @@ def measure(public: PublicModel) -> Row | None:
     return Row(public.name, public.family, found, "; ".join(sorted(partial) or sorted(undecided)), not_asked)
 
 
-def _rows(pattern: str) -> Iterator[Row]:
-    for public in itertools.chain(torchvision_models(pattern), timm_models(pattern)):
-        row = measure(public)
-        gc.collect()
-        if row is None:
-            continue
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{row.family}: {row.name}", end="", file=sys.stderr, flush=True)
-        yield row
-
-
 def main() -> None:
     """Prints the summary, and writes the page where asked; ends with 1 after a false alarm or an exception."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.zoo_rules", description=__doc__.splitlines()[0])
-    parser.add_argument("pattern", nargs="?", default="", help="shell pattern of model names")
-    parser.add_argument("--write", type=Path, help="markdown file for the page")
-    arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
-    rows = list(_rows(arguments.pattern))
-    if not rows:
-        sys.exit(f"No model fits {arguments.pattern!r}.")
-    print("\n".join(summary(rows)))
-    if arguments.write is not None:
-        arguments.write.write_text(page(rows), encoding="utf-8")
+    arguments = arguments_of("benchmarks.zoo_rules", __doc__).parse_args()
+    models = itertools.chain(torchvision_models(arguments.pattern), timm_models(arguments.pattern))
+    rows = sweep(map(measure, models), arguments, summary, page)
     if any(row.alarms or not row.found for row in rows):
         sys.exit(1)
 
