@@ -1,15 +1,17 @@
-"""Prints what `--jobs 2` gains on many small checkpoints, and how memory grows with their number.
+"""Prints what `--jobs 2` gains on many small checkpoints, and how time and memory grow with their number.
 
-`python -m benchmarks.many_files [NUMBER]`; by default 1,000 checkpoints.
+python -m benchmarks.many_files --write benchmarks/results/many_files.md  # 1,000 checkpoints, and the table for keeps
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +21,8 @@ from torch import nn
 from benchmarks.resident import MEBIBYTE, machine, today
 from tests.models import with_plausible_statistics
 
-ROUNDS = 2
-"""Runs of each kind, in turns, of which the faster one counts: a busy machine only ever slows one down."""
+ROUNDS = 3
+"""Runs of each kind, in turns, of which the fastest counts: a busy machine only ever slows one down."""
 CHECK = """
 import re, resource
 from pathlib import Path
@@ -78,24 +80,80 @@ def measure(folder: Path, jobs: int) -> Cost:
     return Cost(seconds, own, worker)
 
 
-def main() -> None:
-    """Writes the checkpoints into a temporary folder, checks them and prints the ratios."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+@dataclass(frozen=True)
+class Result:
+    """What was measured.
+
+    Attributes:
+        number: How many checkpoints.
+        one: With `--jobs 1`.
+        two: With `--jobs 2`.
+        few: A tenth of the checkpoints with `--jobs 1`.
+    """
+
+    number: int
+    one: Cost
+    two: Cost
+    few: Cost
+
+    def table(self) -> str:
+        """Times and memory, as markdown."""
+        each = (self.one.seconds - self.few.seconds) / (self.number - self.number // 10)
+        rows = [
+            ("`--jobs 1`, files a second", f"{self.number / self.one.seconds:.0f}"),
+            ("`--jobs 2`, files a second", f"{self.number / self.two.seconds:.0f}"),
+            ("`--jobs 2` ÷ `--jobs 1`", f"{self.one.seconds / self.two.seconds:.2f}"),
+            ("`--jobs 1`, each further file, milliseconds", f"{1000 * each:.1f}"),
+        ]
+        pairs = (("report", self.one.own, self.few.own), ("worker", self.one.worker, self.few.worker))
+        for label, large, less in pairs:
+            at_both = f"{less / MEBIBYTE:.0f} and {large / MEBIBYTE:.0f} MiB, ratio {large / less:.2f}"
+            rows.append((f"peak memory, {label}, at {self.number // 10} and {self.number} files", at_both))
+        return "\n".join(("| | |", "| --- | --- |", *(f"| {label} | {value} |" for label, value in rows)))
+
+
+def compare(number: int) -> Result:
+    """Check the same checkpoints in both ways, in turns, and a tenth of them."""
     with tempfile.TemporaryDirectory() as top:
         many, few = Path(top) / "many", Path(top) / "few"
         for folder, count in ((many, number), (few, number // 10)):
             folder.mkdir()
             write_checkpoints(folder, count)
-        runs = [(measure(many, 1), measure(many, 2)) for _ in range(ROUNDS)]
-        small = measure(few, 1)
-    one, two = (min(column, key=lambda cost: cost.seconds) for column in zip(*runs, strict=True))
-    print(f"{today()}, {machine()}\n")
-    for label, cost in (("--jobs 1", one), ("--jobs 2", two)):
-        print(f"{label}: {number} checkpoints, {number / cost.seconds:.1f} files a second")
-    print(f"--jobs 2 ÷ --jobs 1: {one.seconds / two.seconds:.2f} × the files a second")
-    for label, large, less in (("report", one.own, small.own), ("worker", one.worker, small.worker)):
-        at_both = f"{less / MEBIBYTE:.0f} MiB at {number // 10}, {large / MEBIBYTE:.0f} MiB at {number}"
-        print(f"peak memory, {label}: {at_both}, ratio {large / less:.3f}")
+        runs = [(measure(many, 1), measure(many, 2), measure(few, 1)) for _ in range(ROUNDS)]
+    return Result(number, *(fastest(column) for column in zip(*runs, strict=True)))
+
+
+def fastest(costs: Sequence[Cost]) -> Cost:
+    """The run that the machine disturbed least."""
+    return min(costs, key=lambda cost: cost.seconds)
+
+
+def page(result: Result, heading: str) -> str:
+    """The whole page: date, machine, how to make it, and the table."""
+    return f"""# Many small checkpoints
+
+{heading}.
+Made by `python -m benchmarks.many_files --write benchmarks/results/many_files.md`.
+
+{result.number:,} state_dicts of two convolutions and two BatchNorm layers in a folder, half of them files of
+`torch.save`, half safetensors, checked by `bnlint check FOLDER`. The fastest of {ROUNDS} runs of each kind, in turns,
+start-up included.
+
+{result.table()}
+"""
+
+
+def main() -> None:
+    """Prints the table; writes the page where asked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.many_files", description=__doc__.splitlines()[0])
+    parser.add_argument("number", nargs="?", type=int, default=1000, help="how many checkpoints; 1000 by default")
+    parser.add_argument("--write", type=Path, help="markdown file for the table")
+    arguments = parser.parse_args()
+    result = compare(arguments.number)
+    heading = f"{today()}, {machine()}"
+    print(f"{heading}\n\n{result.table()}")
+    if arguments.write is not None:
+        arguments.write.write_text(page(result, heading), encoding="utf-8")
 
 
 if __name__ == "__main__":

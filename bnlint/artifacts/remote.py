@@ -1,28 +1,25 @@
-"""Files in remote stores: safetensors, of which only the header and the ranges that are asked for are fetched."""
+"""Remote safetensors files, one or the shards of an index: only headers and what is asked for is fetched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from bnlint.artifacts.inert.regions import Region, values_in
-from bnlint.artifacts.inert.tensors import SavedTensor
+from bnlint.artifacts.remote_store import open_remote, sentences
 from bnlint.artifacts.safetensors_header import describe
 from bnlint.artifacts.saved import Saved, of_stored
-from bnlint.artifacts.sniff import Kind, sniff
+from bnlint.artifacts.sniff import Content, Kind, sniff
 from bnlint.artifacts.stored import StoredTensor
-from bnlint.artifacts.user_code import first_line
-from bnlint.errors import BnlintError, NotAnalysedError, UsageError
+from bnlint.artifacts.weight_folders import listed_in
+from bnlint.errors import NotAnalysedError, UsageError
 
 if TYPE_CHECKING:
     import numpy
     from torch import Tensor
 
-BLOCK: Final = 1 << 16
-"""Bytes that are fetched at once: the statistics of a layer lie side by side and are a few kilobytes."""
+_DOWNLOAD: Final = "Download it first."
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class RemoteTensor(StoredTensor):
             NotAnalysedError: The store fails, or the file is damaged.
         """
         file, region = self._place()
-        with _sentences(self.name):
+        with sentences(self.name):
             return values_in(file, self.description, region)
 
     def as_torch(self) -> Tensor:
@@ -55,7 +52,7 @@ class RemoteTensor(StoredTensor):
 
         file, region = self._place()
         dtype: torch.dtype = getattr(torch, self.dtype)
-        with _sentences(self.name):
+        with sentences(self.name):
             file.seek(region.start)
             data = bytearray(file.read(region.size))
             return torch.frombuffer(data, dtype=dtype).reshape(self.shape) if data else torch.empty(self.shape)
@@ -67,7 +64,7 @@ class RemoteTensor(StoredTensor):
 
 
 def read_remote(name: str, key: str = "") -> Saved:
-    """Read the header of a remote safetensors file.
+    """Read the headers of a remote safetensors file, or of those that a remote index lists.
 
     Args:
         name: Its address, for which fsspec knows the store.
@@ -77,65 +74,50 @@ def read_remote(name: str, key: str = "") -> Saved:
         The weights; their values are fetched when they are asked for.
 
     Raises:
-        NotAnalysedError: It cannot be fetched, is damaged, or is no safetensors file.
-        UsageError: A key was given, or the package for the store is not installed.
+        NotAnalysedError: It cannot be fetched, is damaged, or is neither a safetensors file nor an index of such files.
+        UsageError: A key was given, there is no such file, or the package for the store is not installed.
     """
     if key:
         raise UsageError(f"`{name}` is a remote file with one set of weights: `--key` does not apply.")
-    with _sentences(name):
-        file = _open(name)
+    with sentences(name):
+        file = open_remote(name)
         content = sniff(file)
-        if content.kind is not Kind.SAFETENSORS:
-            cause = f"`{name}` is {content.words}, and of remote files only safetensors are read."
-            raise NotAnalysedError(cause, "Download it first.")
-        found = describe(file)
-    return of_stored({tensor: _remote(place, name, file) for tensor, place in found.items()}, "safetensors", name)
+        file.seek(0)
+        tensors = _indexed(file, name) if content.kind is Kind.INDEX else _described(file, content, name)
+    return of_stored(tensors, "safetensors", name)
 
 
-def find_remote(name: str) -> list[str]:
-    """The remote files that match a pattern, or lie in a folder at any depth.
-
-    Args:
-        name: An address with `*` or `**`, or one that ends in a slash.
-
-    Returns:
-        Their addresses; none where there is nothing.
-
-    Raises:
-        NotAnalysedError: The store fails.
-        UsageError: The package for the store is not installed.
-    """
-    with _sentences(name):
-        from fsspec.core import url_to_fs
-
-        store, path = url_to_fs(name)
-        inner = store.find(path) if name.endswith("/") else store.glob(path)
-        return sorted(str(store.unstrip_protocol(found)) for found in inner)
+def _indexed(file: BinaryIO, name: str) -> dict[str, StoredTensor]:
+    folder = name.rpartition("/")[0]
+    tensors: dict[str, StoredTensor] = {}
+    for listed, wanted in listed_in(file, name).items():
+        shard = f"{folder}/{listed}"
+        with sentences(shard):
+            try:
+                opened = open_remote(shard)
+            except FileNotFoundError as error:
+                raise NotAnalysedError(f"`{name}` lists `{listed}`, which is missing.") from error
+            found = _described(opened, sniff(opened), shard)
+        lacking = wanted.keys() - found.keys()
+        if lacking:
+            raise NotAnalysedError(f"`{shard}` has no tensor `{min(lacking)}`, which `{name}` says is in it.")
+        tensors |= {stored: found[stored] for stored in wanted}
+    return tensors
 
 
-def _open(name: str) -> BinaryIO:
-    from fsspec.core import url_to_fs
-
-    store, path = url_to_fs(name)
-    return cast("BinaryIO", store.open(path, "rb", block_size=BLOCK, cache_type="blockcache"))
-
-
-def _remote(place: tuple[SavedTensor, Region], name: str, file: BinaryIO) -> RemoteTensor:
-    tensor, region = place
-    return RemoteTensor(tensor, Path(name), name, region, opened=file)
-
-
-@contextmanager
-def _sentences(name: str) -> Iterator[None]:
-    """Turn what stores raise into a sentence: each brings a library with errors of its own."""
+def _described(file: BinaryIO, content: Content, name: str) -> dict[str, StoredTensor]:
+    if content.kind is Kind.UNREADABLE:
+        raise NotAnalysedError(f"`{name}` is {content.words}.", content.hint)
+    if content.kind is not Kind.SAFETENSORS:
+        raise NotAnalysedError(
+            f"`{name}` is {content.words}, and of remote files only safetensors are read.", _DOWNLOAD
+        )
     try:
-        yield
-    except BnlintError:
-        raise
-    except FileNotFoundError as error:
-        raise NotAnalysedError(f"There is no file `{name}`.") from error
-    except ImportError as error:
-        hint = "`pip install 'bnlint[remote]'` brings fsspec; the package for the store comes beside it."
-        raise UsageError(f"`{name}` cannot be read: {first_line(error)}.", hint) from error
-    except Exception as error:
-        raise NotAnalysedError(f"`{name}` cannot be read: {type(error).__name__}: {first_line(error)}.") from error
+        found = describe(file)
+    except ValueError as error:
+        cause = f"`{name}` is a safetensors file that is cut short or damaged: {error}."
+        raise NotAnalysedError(cause) from error
+    return {
+        tensor: RemoteTensor(described, Path(name), name, region, opened=file)
+        for tensor, (described, region) in found.items()
+    }

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from bnlint.artifacts.address import is_remote
-from bnlint.artifacts.checkpoint_directory import METADATA
-from bnlint.artifacts.shards import INDEX_SUFFIX, holds_weights, listed_files
 from bnlint.artifacts.sniff import Kind, sniff
+from bnlint.artifacts.weight_folders import INDEX_SUFFIX, METADATA, holds_weights, listed_files
 from bnlint.errors import NotAnalysedError, UsageError
 
 MODEL_SUFFIXES: Final = frozenset(
@@ -65,11 +64,14 @@ def find_targets(names: Iterable[str]) -> list[Target]:
     targets: dict[str, Target] = {}
     indices = functools.cache(_indices)
     for name in names:
+        if is_remote(name):
+            targets |= {target.name: target for target in _remote_targets(name)}
+            continue
         for expanded in _expanded(name) if _is_pattern(name) else (name,):
             path = Path(expanded)
             if not _is_folder_of_models(path):
-                whole = _normal(expanded if is_remote(name) else indices(path.parent).get(path.name, expanded))
-                targets[whole] = Target(whole, found=is_remote(name) and name.endswith("/"))
+                whole = _normal(indices(path.parent).get(path.name, expanded))
+                targets[whole] = Target(whole)
                 continue
             for inner in _inside(expanded):
                 targets.setdefault(_normal(inner), Target(_normal(inner), found=True))
@@ -86,7 +88,7 @@ def is_no_model(target: Target) -> bool:
     if not target.found or path.suffix.lower() in MODEL_SUFFIXES or path.is_dir():
         return False
     if is_remote(target.name):
-        return True
+        return not target.name.endswith(INDEX_SUFFIX)
     try:
         # Opening a pipe would wait for ever.
         if not path.is_file():
@@ -103,13 +105,22 @@ def _is_pattern(name: str) -> bool:
     return glob.has_magic(name) and not os.path.lexists(name)
 
 
-def _expanded(pattern: str) -> list[str]:
-    if is_remote(pattern):
-        from bnlint.artifacts.remote import find_remote
+def _remote_targets(name: str) -> Iterator[Target]:
+    """A remote file, or what matches a pattern or lies in a folder, with one target for an index and its shards."""
+    if not _is_pattern(name):
+        yield Target(name)
+        return
+    from bnlint.artifacts.remote_store import find_remote, remote_indices
 
-        found = find_remote(pattern)
-    else:
-        found = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    found = find_remote(name)
+    if not found:
+        raise UsageError(f"No file matches `{name}`.")
+    indices = remote_indices(found)
+    yield from (Target(indices.get(file, file), in_folder) for file, in_folder in found.items())
+
+
+def _expanded(pattern: str) -> list[str]:
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
     if not found:
         raise UsageError(f"No file matches `{pattern}`.")
     return found
@@ -155,9 +166,9 @@ def _indices(folder: Path) -> dict[str, str]:
     return {shard: str(index) for index in indices for shard in _listed(index)}
 
 
-def _listed(index: Path) -> frozenset[str]:
+def _listed(index: Path) -> Iterable[str]:
     """The files of an index; none for one that is damaged, which is a target of its own and will say so."""
     try:
         return listed_files(index, str(index))
     except NotAnalysedError:
-        return frozenset()
+        return ()

@@ -1,80 +1,159 @@
-"""The child process that reads one untrusted file: it prints what the file holds and can do little else."""
+"""What a process does that reads one untrusted file: it can do little else, and answers with what the file holds."""
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from bnlint.artifacts.inert.archive import open_zip
-from bnlint.artifacts.inert.contents import Contents, contents
-from bnlint.artifacts.inert.directory import Directory, read_directory
-from bnlint.artifacts.inert.legacy import open_legacy, open_plain
-from bnlint.artifacts.inert.onnx_contents import OnnxContents, read_onnx
-from bnlint.artifacts.inert.package import read_package
 from bnlint.artifacts.inert.regions import Region
-from bnlint.artifacts.inert.script import Script, read_script
+
+if sys.platform != "win32":
+    import resource
 
 MEMORY: Final = 1 << 30
 """Address space of the child, in bytes."""
 
 SECONDS: Final = 60
-"""Processor time of the child."""
+"""Processor time of the child; it may take twice that long, so that a slow disk is no fault of the file."""
 
-_OPENERS: Final = {"zip": open_zip, "legacy": open_legacy, "plain": open_plain}
+_NOTHING: Final = msgspec.Raw(msgspec.msgpack.encode(None))
+
+LARGEST_ANSWER: Final = 1 << 27
+"""Bytes of an answer; each tensor takes about a hundred."""
+
+Form = Literal["zip", "legacy", "plain", "directory", "package", "torchscript", "onnx"]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a child is asked for.
+
+    Attributes:
+        form: What the file is; `directory` for a folder of `torch.distributed.checkpoint`.
+        path: The file or folder, absolute, as the system writes it: not every name is text.
+        part: For the form `zip`: the part of the file that is the archive; all of it where there is none.
+        known: For files of `torch.save` and pickles: the packages of known code, as for `contents`.
+        memory: Address space that the child may take, in bytes.
+        seconds: Processor time that it may take.
+    """
+
+    form: Form
+    path: bytes
+    part: Region | None = None
+    known: tuple[str, ...] = ()
+    memory: int = MEMORY
+    seconds: int = SECONDS
+
+    @property
+    def file(self) -> Path:
+        """The file or folder."""
+        return Path(os.fsdecode(self.path))
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the child prints: what it read, by the form of the file, or in words what is wrong with it."""
+    """What a child answers.
 
-    contents: Contents | None = None
-    directory: Directory | None = None
-    script: Script | None = None
-    onnx: OnnxContents | None = None
+    Attributes:
+        found: What it read, as MessagePack; nothing where there is a complaint.
+        complaint: What is wrong with the file, in words.
+    """
+
+    found: msgspec.Raw = _NOTHING
     complaint: str = ""
 
 
-def main(form: str, path: str, part: tuple[int, int] | None = None, known: tuple[str, ...] = ()) -> None:
-    """Read a file and print the answer as MessagePack.
+def main() -> None:
+    """Answer the one request on stdin, on stdout; for systems where processes cannot fork."""
+    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
+    sys.stdout.buffer.write(answer_to(request))
+
+
+def answer_to(request: Request) -> bytes:
+    """Read a file within the limits of the request, which hold for this process from now on.
 
     Args:
-        form: `zip`, `legacy`, `plain`, `directory`, `package`, `torchscript` or `onnx`.
-        path: The file.
-        part: Start and size of the part of it that is a zip archive; all of it by default.
-        known: The packages of known code, as for `contents`.
+        request: What to read.
+
+    Returns:
+        An `Answer` as MessagePack.
     """
-    _limit()
+    read = reader_of(request.form)
+    gc.disable()  # this process ends before there is anything to collect: a third of the time of a large pickle
+    _limit(request.memory, request.seconds)
+    return msgspec.msgpack.encode(answer_of(read, request))
+
+
+def answer_of(read: Callable[[Request], object], request: Request) -> Answer:
+    """Read a file, and say in words what is wrong with it.
+
+    Args:
+        read: What reads it.
+        request: The file.
+    """
     try:
-        answer = _read(form, Path(path), part, known)
+        found = msgspec.msgpack.encode(read(request))
     except MemoryError:
-        answer = Answer(complaint="it takes more memory than any model needs")
+        return Answer(complaint="it takes more memory than any model needs")
     except RecursionError:
-        answer = Answer(complaint="it nests deeper than any model")
+        return Answer(complaint="it nests deeper than any model")
     except ValueError as error:
-        answer = Answer(complaint=str(error))
-    sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
+        return Answer(complaint=str(error))
+    if len(found) > LARGEST_ANSWER:  # the process that asks has no limit, and takes a few times as much
+        return Answer(complaint="it describes more than any model needs")
+    return Answer(msgspec.Raw(found))
 
 
-def _read(form: str, path: Path, part: tuple[int, int] | None, known: tuple[str, ...]) -> Answer:
+def reader_of(form: Form) -> Callable[[Request], object]:
+    """What reads files of a form; its modules are imported now, and no others.
+
+    Args:
+        form: The form.
+    """
     if form == "directory":
-        return Answer(directory=read_directory(path))
+        from bnlint.artifacts.inert.directory import read_directory
+
+        return lambda request: read_directory(request.file)
     if form == "package":
-        return Answer(read_package(path))
+        from bnlint.artifacts.inert.package import read_package
+
+        return lambda request: read_package(request.file)
     if form == "torchscript":
-        return Answer(script=read_script(path))
+        from bnlint.artifacts.inert.script import read_script
+
+        return lambda request: read_script(request.file)
     if form == "onnx":
-        return Answer(onnx=read_onnx(path))
-    opened = _OPENERS[form](path) if part is None else open_zip(path, Region(*part))
-    return Answer(contents(opened, known))
+        import onnx  # noqa: F401 - it takes long, and is not the file's doing
+
+        from bnlint.artifacts.inert.onnx_contents import read_onnx
+
+        return lambda request: read_onnx(request.file)
+    return _reader_of_pickles(form)
 
 
-def _limit() -> None:
-    try:
-        import resource
-    except ImportError:  # not on Windows: there only the limits of the reader itself hold
+def _reader_of_pickles(form: Literal["zip", "legacy", "plain"]) -> Callable[[Request], object]:
+    from bnlint.artifacts.inert.contents import contents
+
+    if form == "zip":
+        from bnlint.artifacts.inert.archive import open_zip
+
+        return lambda request: contents(open_zip(request.file, request.part), request.known)
+    from bnlint.artifacts.inert.legacy import open_legacy, open_plain
+
+    opened = open_legacy if form == "legacy" else open_plain
+    return lambda request: contents(opened(request.file), request.known)
+
+
+def _limit(memory: int, seconds: int) -> None:
+    if sys.platform == "win32":  # which has none of this: there only the limits of the reader itself hold
         return
-    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_FSIZE, 0)):
+    for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_FSIZE, 0)):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(2 * seconds)

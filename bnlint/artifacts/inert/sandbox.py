@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from bnlint.artifacts.inert.child import SECONDS, Answer
+from bnlint.artifacts.inert import reader
+from bnlint.artifacts.inert.child import Answer, Form, Request
 from bnlint.artifacts.inert.contents import Contents
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.sniff import Kind
 from bnlint.errors import NotAnalysedError
 
-_FORMS: Final = {Kind.TORCH_ZIP: "zip", Kind.TORCH_LEGACY: "legacy", Kind.PICKLE: "plain"}
+_FORMS: Final[dict[Kind, Form]] = {Kind.TORCH_ZIP: "zip", Kind.TORCH_LEGACY: "legacy", Kind.PICKLE: "plain"}
 _AGAIN: Final = "Download or copy it again."
-_PROGRAM: Final = (
-    "import sys; sys.path[:] = {path!r}; from bnlint.artifacts.inert.child import main;"
-    " main({form!r}, {file!r}, {part!r}, {known!r})"
-)
+
+Found = TypeVar("Found")
 
 
 def read_inert(path: Path, name: str, kind: Kind, part: Region | None = None, known: Collection[str] = ()) -> Contents:
@@ -40,52 +38,51 @@ def read_inert(path: Path, name: str, kind: Kind, part: Region | None = None, kn
     Raises:
         NotAnalysedError: The file is damaged, cut short, or needs more memory or time than any model.
     """
-    answer = ask_child(_FORMS[kind], path, name, part, known)
-    if answer.contents is None:
-        raise NotAnalysedError(f"`{name}` is cut short or damaged.", _AGAIN)
-    return answer.contents
+    return ask_child(_FORMS[kind], path, name, Contents, part, known)
 
 
-def ask_child(form: str, path: Path, name: str, part: Region | None = None, known: Collection[str] = ()) -> Answer:
+def begin_inert(path: Path, kind: Kind, known: Collection[str] = ()) -> None:
+    """Begin with what `read_inert` will be asked for, while this process still imports what comes after that.
+
+    Args:
+        path: The file.
+        kind: Its format; nothing is done for one that `read_inert` does not read.
+        known: As for `read_inert`.
+    """
+    if kind in _FORMS:
+        reader.begin(msgspec.msgpack.encode(_request(_FORMS[kind], path, None, known)))
+
+
+def ask_child(
+    form: Form, path: Path, name: str, result: type[Found], part: Region | None = None, known: Collection[str] = ()
+) -> Found:
     """Have a child process read a file or a folder.
 
     Args:
-        form: What it is, as in `child.main`.
+        form: What it is.
         path: The file or folder.
         name: What the user called it.
+        result: What a file of this form is read as.
         part: The part of it that is a zip archive of `torch.save`; all of it by default.
         known: The packages of known code, as for `contents`.
 
     Returns:
-        What was read, without a complaint.
+        What was read.
 
     Raises:
         NotAnalysedError: As for `read_inert`.
     """
-    # The child looks for modules where this process does, but never in the current folder, where a file of the user may
-    # have the name of a module; bnlint itself may have been found there.
-    program = _PROGRAM.format(
-        path=[*filter(None, sys.path), str(Path(__file__).parents[3])],
-        form=form,
-        file=str(path.resolve()),
-        part=None if part is None else (part.start, part.size),
-        known=tuple(known),
-    )
+    request = _request(form, path, part, known)
     try:
-        child = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", program],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=2 * SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotAnalysedError(f"`{name}` takes longer to read than any model.") from error
-    try:
-        answer = msgspec.msgpack.decode(child.stdout, type=Answer)
+        answered = reader.ask(msgspec.msgpack.encode(request), 2 * request.seconds)
+        answer = msgspec.msgpack.decode(answered or b"", type=Answer)
+        if not answer.complaint:
+            return msgspec.msgpack.decode(answer.found, type=result)
     except msgspec.DecodeError as error:
         cause = f"`{name}` could not be read within the limits on memory and time for untrusted files."
         raise NotAnalysedError(cause, _AGAIN) from error
-    if answer.complaint:
-        raise NotAnalysedError(f"`{name}` is cut short or damaged: {answer.complaint}.", _AGAIN)
-    return answer
+    raise NotAnalysedError(f"`{name}` is cut short or damaged: {answer.complaint}.", _AGAIN)
+
+
+def _request(form: Form, path: Path, part: Region | None, known: Collection[str]) -> Request:
+    return Request(form, os.fsencode(path.resolve()), part, tuple(known))

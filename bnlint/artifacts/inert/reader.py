@@ -1,0 +1,152 @@
+"""The process that reads untrusted files for this one: started at the first, and ended with this process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from bnlint.artifacts.inert.frames import read_frame, write_frame
+
+_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from bnlint.artifacts.inert.{module} import main; main()"
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Only a process with one thread forks safely, and the threads of numpy take more memory than a child has."""
+
+CAN_FORK: Final = hasattr(os, "fork")
+
+
+class Reader:
+    """A fork server that is there when it is needed; threads ask it in turns."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._begun = b""
+        self._lock = threading.Lock()
+
+    def begin(self, request: bytes) -> None:
+        """Have a child answer while this process has other things to do than to wait.
+
+        Args:
+            request: As for `ask`, which gives the answer; where that is asked for anything else, this one is lost.
+        """
+        with self._lock:
+            self._send(request)
+
+    def ask(self, request: bytes) -> bytes | None:
+        """Have a child answer.
+
+        Args:
+            request: A `child.Request` as MessagePack.
+
+        Returns:
+            A `child.Answer` as MessagePack; `None` where the child ended without one.
+        """
+        with self._lock:
+            if self._begun != request:
+                self._send(request)
+            answer = None
+            try:
+                if self._process is not None and self._process.stdout is not None:
+                    answer = read_frame(self._process.stdout)
+            finally:  # also after Ctrl-C: the answer would be taken for that to the next request
+                self._begun = b""
+                if answer is None:
+                    self._close()
+            return answer
+
+    def _send(self, request: bytes) -> None:
+        if self._begun:
+            self._close()  # nobody wants the answer to that
+        process = self._started()
+        self._begun = request
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # there will be no answer either
+                write_frame(process.stdin, request)
+
+    def end(self) -> None:
+        """End the process, and the child that is at work."""
+        if self._process is not None and not self._begun and not self._lock.locked():
+            self._process.kill()  # no child is at work
+        self._close()
+
+    def forget(self) -> None:
+        """Leave the process to the one that this process was forked from."""
+        self._lock = threading.Lock()  # a thread that is not here may have held it
+        self._close()  # as it is no child of this process, there is nothing to wait for
+
+    def _close(self) -> None:
+        process, self._process, self._begun = self._process, None, b""
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is not None:
+            self._close()
+        if self._process is None:
+            self._process = subprocess.Popen(
+                _command("fork_server"),
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        return self._process
+
+
+_READER: Final = Reader()
+atexit.register(_READER.end)
+if CAN_FORK:
+    os.register_at_fork(after_in_child=_READER.forget)
+
+
+def begin(request: bytes) -> None:
+    """Have a child process begin with what `ask` will be asked for, and do not wait for it.
+
+    Args:
+        request: As for `ask`.
+    """
+    if CAN_FORK:
+        _READER.begin(request)
+
+
+def ask(request: bytes, seconds: float) -> bytes | None:
+    """Have a child process answer, which ends with that.
+
+    Args:
+        request: A `child.Request` as MessagePack.
+        seconds: How long it may take, where it does not see to that itself.
+
+    Returns:
+        A `child.Answer` as MessagePack; `None` where the child took too much memory or time, or died.
+    """
+    return _READER.ask(request) if CAN_FORK else _ask_a_new_process(request, seconds)
+
+
+def _ask_a_new_process(request: bytes, seconds: float) -> bytes | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(
+            _command("child"), input=request, capture_output=True, timeout=seconds, check=False, env=_environment()
+        )
+        return done.stdout or None
+    return None
+
+
+def _command(module: str) -> list[str]:
+    # The process looks for modules where this one does, but never in the current folder, where a file of the user may
+    # have the name of a module; bnlint itself may have been found there.
+    path = [*filter(None, sys.path), str(Path(__file__).parents[3])]
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM.format(path=path, module=module)]
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | _ONE_THREAD
