@@ -31,6 +31,7 @@ severity:
   BN301: error
 options:
   BN301: { minimum_values: 100 }
+require: [BN301]
 """
 
 TOML = """\
@@ -43,6 +44,7 @@ context = "training"
 fail_on = "error"
 select = ["BN1", "BN3"]
 ignore = ["BN302"]
+require = ["BN301"]
 rules = ["lint/rules"]
 batch_size = 8
 devices = 4
@@ -85,6 +87,7 @@ def test_every_key_in_both_formats(name: str, text: str) -> None:
         fail_on="error",
         select=("BN1", "BN3"),
         ignore=("BN302",),
+        require=("BN301",),
         rules=("lint/rules",),
         batch_size=8,
         devices=4,
@@ -171,8 +174,8 @@ def test_a_mistake_names_file_line_and_nearest_name(wrong: str, by: str, message
     [
         ('fail_on = "error"', 'fail_on = "eror"', '7: unknown value "eror" of "fail_on"; did you mean "error"?'),
         ('profile = "', 'profil = "', '5: unknown key "profil"; did you mean "profile"?'),
-        ('BN301 = "error"', 'BN301 = "eror"', '19: unknown value "eror" of "BN301"; did you mean "error"?'),
-        ("values = 100", 'values = "few"', '22: "minimum_values" must be a number, not a text.'),
+        ('BN301 = "error"', 'BN301 = "eror"', '20: unknown value "eror" of "BN301"; did you mean "error"?'),
+        ("values = 100", 'values = "few"', '23: "minimum_values" must be a number, not a text.'),
     ],
 )
 def test_a_mistake_in_toml_names_the_line_as_well(wrong: str, by: str, message: str) -> None:

@@ -7,43 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import msgspec
-
-from bnlint.artifacts.checkpoint_directory import METADATA, read_checkpoint_directory
+from bnlint.artifacts.checkpoint_directory import read_checkpoint_directory
+from bnlint.artifacts.choice import choose
 from bnlint.artifacts.inert.sandbox import read_inert
-from bnlint.artifacts.inside import is_inside
 from bnlint.artifacts.safetensors_header import read_header
-from bnlint.artifacts.saved import Saved, choose, of_stored, read_saved, stored_tensors, without_prefix
+from bnlint.artifacts.saved import Saved, of_stored, read_saved, stored_tensors, without_prefix
 from bnlint.artifacts.sniff import Kind, sniff
 from bnlint.artifacts.stored import StoredTensor
+from bnlint.artifacts.weight_folders import INDEX_SUFFIX, METADATA, USUAL_FILES, holds_weights, listed_files
 from bnlint.errors import NotAnalysedError, UsageError
 
-LARGEST_INDEX: Final = 1 << 27
-"""Bytes of an index; it takes about 100 for each tensor."""
-
-INDEX_SUFFIX: Final = ".index.json"
-"""How the names of indices end."""
-
-MOST_SHARDS: Final = 10_000
-"""Files of one model; the largest published ones have some hundred."""
-
-_FILES: Final = (
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-    "diffusion_pytorch_model.safetensors.index.json",
-    "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.bin.index.json",
-    "diffusion_pytorch_model.bin",
-)
-"""Where transformers and diffusers keep weights, safetensors first, as those libraries themselves prefer them."""
+_OF_WEIGHTS: Final = frozenset({Kind.SAFETENSORS, Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE})
+"""What the files of an index, and those that give a folder its name, are."""
 
 _AGAIN: Final = "Download or copy the whole folder again."
-
-
-class _Index(msgspec.Struct):
-    weight_map: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +48,7 @@ def read_folder(path: Path, name: str, key: str = "") -> Saved:
     """
     if (path / METADATA).is_file():
         return read_checkpoint_directory(path, name, key)
-    for usual in _FILES:
+    for usual in USUAL_FILES:
         if (path / usual).is_file():
             inner = f"{name.rstrip('/')}/{usual}"
             if usual.endswith(INDEX_SUFFIX):
@@ -99,7 +76,7 @@ def read_index(path: Path, name: str, key: str = "") -> Saved:
     """
     if key:
         raise UsageError(f"`{name}` is an index of one set of weights: `--key` does not apply.")
-    places = _places(path, name)
+    places = listed_files(path, name)
     tensors: dict[str, StoredTensor] = {}
     forms: set[str] = set()
     called: dict[str, None] = {}
@@ -119,40 +96,6 @@ def read_index(path: Path, name: str, key: str = "") -> Saved:
         tensors |= {stored: found.tensors[stored] for stored in wanted}
     form = "safetensors" if forms == {"safetensors"} else "state_dict"
     return replace(of_stored(tensors, form, name), versions=without_prefix(versions, tensors), called=tuple(called))
-
-
-def listed_files(path: Path, name: str) -> frozenset[str]:
-    """The names of the files that an index lists.
-
-    Args:
-        path: The index.
-        name: What the user called it.
-
-    Raises:
-        NotAnalysedError: The index is damaged or leaves its folder.
-    """
-    return frozenset(_places(path, name))
-
-
-def _places(path: Path, name: str) -> dict[str, dict[str, None]]:
-    """The names of the tensors in each file."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_INDEX + 1)
-        if len(data) > LARGEST_INDEX:
-            raise ValueError("it is longer than that of any model")
-        index = msgspec.json.decode(data, type=_Index)
-    except (OSError, ValueError, RecursionError) as error:
-        raise NotAnalysedError(f"`{name}` is not a sound index of weights: {error}.", _AGAIN) from error
-    places: dict[str, dict[str, None]] = {}
-    for stored, file_name in index.weight_map.items():
-        places.setdefault(file_name, {})[stored] = None
-    if len(places) > MOST_SHARDS:
-        raise NotAnalysedError(f"`{name}` lists {len(places)} files, more than any model has.")
-    for file_name in places:
-        if not is_inside(file_name):
-            raise NotAnalysedError(f"`{name}` lists `{file_name}`, which is not a file of its folder.")
-    return places
 
 
 def _read_shard(path: Path, name: str) -> _Shard:
@@ -175,7 +118,7 @@ def _sniff(path: Path, name: str) -> Kind:
         raise NotAnalysedError(f"`{name}` cannot be read: {error}.") from error
     if content.kind is Kind.UNREADABLE:
         raise NotAnalysedError(f"`{name}` is {content.words}.", content.hint)
-    if content.kind is Kind.PROGRAM:
+    if content.kind not in _OF_WEIGHTS:
         raise NotAnalysedError(f"`{name}` is {content.words}, not weights.", "Name that file itself.")
     return content.kind
 
@@ -188,12 +131,3 @@ def _hint(path: Path) -> str:
     if folders:
         return f"Name one of the folders in it: {', '.join(f'`{folder}`' for folder in folders)}."
     return "Name the file in it."
-
-
-def holds_weights(folder: Path) -> bool:
-    """Whether a folder has what `read_folder` reads.
-
-    Args:
-        folder: Any folder.
-    """
-    return any((folder / usual).is_file() for usual in (METADATA, *_FILES))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -18,6 +20,13 @@ from bnlint.cli.options import asks_for_traceback
 from bnlint.cli.rules import rules
 from bnlint.cli.streams import complain
 from bnlint.cli.verify import verify
+
+COLLECT_AFTER: Final = 50_000
+"""New objects after which Python looks for cycles among them.
+
+A command makes some ten thousand objects that live as long as it does. By Python's own 700 they would be gone through
+a hundred times, a tenth of the time of `bnlint check` on a state_dict.
+"""
 
 
 class _Commands(click.Group):
@@ -76,6 +85,9 @@ for command in (check, inspect, fold, verify, rules, explain, facts):
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
+    gc.set_threshold(COLLECT_AFTER)
+    # A process that ends needs no search for cycles among all that it holds: that was a sixth of a check.
+    atexit.register(gc.freeze)
     try:
         code = cli.main(prog_name="bnlint", standalone_mode=False)
     except click.ClickException as error:

@@ -10,7 +10,8 @@ from rich.text import Text
 from bnlint.grouping import summarise
 from bnlint.report import Coverage, Evidence, FactValue, Finding, NotRun, Report, Severity
 from bnlint.reporters.page import GUTTER, Page
-from bnlint.reporters.style import Style, counted, facts_text, place, printable
+from bnlint.reporters.style import Style, counted, facts_text, place
+from bnlint.text import printable
 
 COLOURS: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold blue"}
 LOCATIONS_SHOWN: Final = 3
@@ -85,8 +86,13 @@ def _layers_by_kind(coverage: Coverage) -> str:
     if not coverage.layers:
         return "no normalisation layer"
     kinds = sorted(coverage.kinds.items(), key=lambda pair: (-pair[1], pair[0]))
-    text = ", ".join(f"{number} {_KINDS.get(kind, kind)}" for kind, number in kinds)
-    return f"{text} {'layer' if coverage.layers == 1 else 'layers'}"
+    known = [(number, _KINDS[kind]) for kind, number in kinds if kind in _KINDS]
+    text = ", ".join(f"{number} {name}" for number, name in known)
+    parts = [f"{text} {'layer' if sum(number for number, _ in known) == 1 else 'layers'}"] if known else []
+    parts += [
+        f"{counted(number, 'normalisation layer')} of {kind} kind" for kind, number in kinds if kind not in _KINDS
+    ]
+    return ", ".join(parts)
 
 
 def _graph(coverage: Coverage) -> str:
@@ -94,7 +100,9 @@ def _graph(coverage: Coverage) -> str:
     inputs = f" with {printable(coverage.inputs)}" if coverage.inputs else ""
     inputs += " (assumed, see --input)" if coverage.inputs and coverage.inputs_assumed else ""
     called = ""
-    if coverage.graph != "none" and coverage.layers_called != coverage.layers:
+    if coverage.calls and not coverage.layers:
+        called = f" · {counted(coverage.calls, 'call')} outside the layers of the model"
+    elif coverage.graph != "none" and coverage.layers_called != coverage.layers:
         called = f" · {coverage.layers_called} of {counted(coverage.layers, 'layer')} called"
     texts = {
         "recorded": f"traced{inputs}",
@@ -224,6 +232,7 @@ def _found(report: Report, not_run: int) -> Text:
             found.append(Text(noun, style=COLOURS[severity]))
     if found:
         return Text(", ").join(found)
-    if report.unanalysed or (not_run and not report.passed):
+    open_questions = not_run or report.unanalysed
+    if open_questions and not report.passed:
         return Text("nothing could be said", style="bold yellow")
-    return Text("nothing found", style="bold") if not_run else Text("clean", style="bold green")
+    return Text("nothing found", style="bold") if open_questions else Text("clean", style="bold green")

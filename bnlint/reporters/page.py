@@ -6,13 +6,17 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from bnlint.reporters.style import Style, printable
+from bnlint.reporters.style import Style
+from bnlint.reporters.wrapping import wrapped
+from bnlint.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 GUTTER: Final = 9
 """Width of the column of labels: that of `warning` and two spaces."""
@@ -54,13 +58,20 @@ class Page:
 
     def __init__(self, style: Style) -> None:
         self._width = style.width
+        self._colour = style.colour
         self._file = io.StringIO()
-        self._console = Console(
+
+    @cached_property
+    def _console(self) -> Console:
+        """Only colours and tables need it: a report in a pipe is written without."""
+        from rich.console import Console
+
+        return Console(
             file=self._file,
-            width=style.width,
-            force_terminal=style.colour,
-            color_system="standard" if style.colour else None,
-            no_color=not style.colour,
+            width=self._width,
+            force_terminal=self._colour,
+            color_system="standard" if self._colour else None,
+            no_color=not self._colour,
             highlight=False,
             markup=False,
             emoji=False,
@@ -85,9 +96,8 @@ class Page:
         body = text if isinstance(text, Text) else prose(text)
         first = label.copy() if isinstance(label, Text) else Text(label, style="dim")
         first.pad_right(indent - first.cell_len)
-        for wrapped in body.wrap(self._console, max(self._width - indent, 20)):
-            wrapped.rstrip()
-            self._write(Text.assemble(first, wrapped))
+        for line in wrapped(body, max(self._width - indent, 20)):
+            self._write(Text.assemble(first, line))
             first = Text(" " * indent)
 
     def paragraphs(self, text: str, *, label: str = "") -> None:
@@ -115,6 +125,8 @@ class Page:
 
     def grid(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """A table without rules, two columns from the edge; the columns that wrap share what room the others leave."""
+        from rich.table import Table
+
         table = Table(box=None, padding=(0, 2, 0, 0), expand=False, header_style="dim", show_edge=False)
         table.show_header = any(column.heading for column in columns)
         for column in columns:
@@ -139,4 +151,7 @@ class Page:
 
     def _write(self, line: Text) -> None:
         line.rstrip()
-        self._console.print(line, soft_wrap=True)
+        if self._colour:
+            self._console.print(line, soft_wrap=True)
+        else:
+            self._file.write(f"{line.plain}\n")

@@ -11,8 +11,9 @@ from rich.text import Text
 from bnlint.report import Report
 from bnlint.reporters import concise, full, json
 from bnlint.reporters.page import Page
-from bnlint.reporters.style import Style, counted, printable
+from bnlint.reporters.style import Style, counted
 from bnlint.summary import Failure, Summary
+from bnlint.text import printable
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def _full_end(summary: Summary, style: Style) -> str:
     return page.text()
 
 
-def _concise(result: Report | Failure, _style: Style) -> str:
+def _concise(result: Report | Failure, style: Style) -> str:
     if isinstance(result, Report):
-        return concise.render_among_others(result)
+        return concise.render(result, style)
     return concise.not_analysed(result.target, result.sentence)
 
 

@@ -10,6 +10,7 @@ from typing import Final, TextIO
 
 from bnlint.grouping import MODEL
 from bnlint.report import FactValue, Location
+from bnlint.text import printable
 
 NARROWEST: Final = 40
 WIDEST: Final = 120
@@ -36,13 +37,6 @@ class Style:
         width = min(max(columns, NARROWEST), WIDEST)
         wants_colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         return cls(width, stream.isatty() and wants_colour)
-
-
-def printable(text: str) -> str:
-    """The text without what would act on a terminal or break a line: a name in a file may hold anything."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def layer_name(layer: str) -> str:

@@ -6,8 +6,9 @@ The logic is Kleene's: what is unknown makes a condition unknown, unless the res
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Self
+
+import msgspec
 
 from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN, Unknown
@@ -16,8 +17,7 @@ Record = NormFacts | ModelFacts
 Truth = bool | Literal[Unknown.UNKNOWN]
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a condition says of a record.
 
     Attributes:
@@ -67,8 +67,7 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 """What each operator does with a known fact and its operand. `equals` is how a bare value is meant."""
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """One fact, one operator, one operand.
 
     A fact that is `None` does not apply to the record: every comparison with it is false, except equality with null.
@@ -101,11 +100,10 @@ class Comparison:
 
     def with_options(self, options: Mapping[str, int | float]) -> Self:
         """The comparison with the number that its option now has."""
-        return replace(self, operand=options[self.option]) if self.option else self
+        return msgspec.structs.replace(self, operand=options[self.option]) if self.option else self
 
 
-@dataclass(frozen=True)
-class Every:
+class Every(msgspec.Struct, frozen=True):
     """All of the parts hold."""
 
     parts: tuple[Condition, ...]
@@ -121,11 +119,10 @@ class Every:
 
     def with_options(self, options: Mapping[str, int | float]) -> Self:
         """The parts with other numbers."""
-        return replace(self, parts=tuple(part.with_options(options) for part in self.parts))
+        return msgspec.structs.replace(self, parts=tuple(part.with_options(options) for part in self.parts))
 
 
-@dataclass(frozen=True)
-class Some:
+class Some(msgspec.Struct, frozen=True):
     """At least one of the parts holds."""
 
     parts: tuple[Condition, ...]
@@ -141,11 +138,10 @@ class Some:
 
     def with_options(self, options: Mapping[str, int | float]) -> Self:
         """The parts with other numbers."""
-        return replace(self, parts=tuple(part.with_options(options) for part in self.parts))
+        return msgspec.structs.replace(self, parts=tuple(part.with_options(options) for part in self.parts))
 
 
-@dataclass(frozen=True)
-class Negation:
+class Negation(msgspec.Struct, frozen=True):
     """The part does not hold."""
 
     part: Condition
@@ -162,7 +158,7 @@ class Negation:
 
     def with_options(self, options: Mapping[str, int | float]) -> Self:
         """The part with other numbers."""
-        return replace(self, part=self.part.with_options(options))
+        return msgspec.structs.replace(self, part=self.part.with_options(options))
 
 
 def _facts(parts: tuple[Condition, ...]) -> tuple[str, ...]:

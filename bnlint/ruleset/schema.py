@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -278,10 +277,12 @@ def rule_schema() -> dict[str, Any]:
             definition["minProperties"] = 1  # an empty condition would hold always, and is refused
     schema["$defs"]["Examples"].pop("minProperties")
     heading = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bnlint rule file"}
-    plain: dict[str, Any] = json.loads(msgspec.json.encode(schema))  # tuples become lists
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))  # tuples become lists
     return heading | plain
 
 
 def schema_text() -> str:
     """The schema as the text of `docs/rule-schema.json`."""
+    import json  # only the schema needs it, and start-up time counts
+
     return json.dumps(rule_schema(), indent=2, ensure_ascii=False) + "\n"

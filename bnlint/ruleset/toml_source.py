@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +60,8 @@ def read_toml_table(text: str, name: str, table: tuple[str, ...]) -> TomlSource 
     Raises:
         UsageError: If the text is not TOML.
     """
+    import tomllib  # few projects keep settings in TOML
+
     try:
         data: Any = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

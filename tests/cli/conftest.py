@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from collections.abc import Callable
@@ -30,8 +31,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run_here(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["bnlint", *arguments])
+        threshold = gc.get_threshold()
         with pytest.raises(SystemExit) as ended:
             main()
+        gc.set_threshold(*threshold)  # which a process of its own would take with it
         captured = capsys.readouterr()
         code = ended.value.code
         assert isinstance(code, int)

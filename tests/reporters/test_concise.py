@@ -24,8 +24,7 @@ def test_a_finding_on_the_model() -> None:
 def test_what_was_not_looked_at_has_its_lines() -> None:
     text = concise(report(not_run=NEEDS_BATCH_SIZE, unanalysed=("It\ncould not.",)), Style())
     assert text.splitlines() == [
-        "resnet50.pt: BN301 not-run too-few-values-per-channel (53 layers): give `--batch-size N`, the training batch",
-        "resnet50.pt: BN302 not-run one-value-per-channel (53 layers): give `--batch-size N`, the training batch",
+        "resnet50.pt: BN301,BN302 not-run: give `--batch-size N`, the training batch",
         "resnet50.pt: not-analysed: It could not.",
     ]
 

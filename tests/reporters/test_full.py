@@ -79,7 +79,8 @@ def test_clean_is_said_only_when_every_rule_ran() -> None:
     assert verdict() == "clean · 53 layers · 3 rules passed"
     assert verdict(not_run=NEEDS_BATCH_SIZE) == "nothing found · 53 layers · 3 rules passed · 2 did not run"
     assert verdict(not_run=NEEDS_BATCH_SIZE, passed=()).startswith("nothing could be said")
-    assert verdict(unanalysed=("It could not.",)) == "nothing could be said · 53 layers · 3 rules passed · 1 failed"
+    assert verdict(unanalysed=("It could not.",)) == "nothing found · 53 layers · 3 rules passed · 1 failed"
+    assert verdict(unanalysed=("It could not.",), passed=()).startswith("nothing could be said")
 
 
 def test_verdict_counts_by_severity() -> None:
@@ -101,6 +102,13 @@ def test_header_of_weights_alone() -> None:
     assert "resnet50.pt · 2 BatchNorm, 1 LayerNorm layers" in text
     assert "not traced" in text
     assert "read from the key `model`" in text
+
+
+def test_header_counts_layers_whose_kind_names_do_not_tell() -> None:
+    some = Coverage(form="state_dict", layers=3, kinds={"unknown": 2, "batch_norm": 1})
+    assert "· 1 BatchNorm layer, 2 normalisation layers of unknown kind" in full(report(coverage=some), Style(120))
+    all_of_them = Coverage(form="state_dict", layers=1, kinds={"unknown": 1})
+    assert "· 1 normalisation layer of unknown kind" in full(report(coverage=all_of_them), Style(120))
 
 
 def test_header_says_when_layers_were_not_called() -> None:
@@ -129,3 +137,10 @@ def test_the_header_names_what_was_declared() -> None:
     header = full(report(**declared, deploy_dtype="float16"), Style(width=200)).splitlines()[1]
     for words in ("batch size 4", "8 devices", "gradients of 2", "1000 samples", "last batch dropped", "in float16"):
         assert words in header
+
+
+def test_header_counts_calls_where_the_model_has_no_layer() -> None:
+    coverage = Coverage(form="module", graph="recorded", calls=2, layers=0, kinds={"batch_norm": 2})
+    head = flat(full(report(coverage=coverage), Style(120)))
+    assert "2 calls outside the layers of the model" in head
+    assert "of 0 layers" not in head

@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from bnlint.reporters.style import Style, printable, value_text
+from bnlint.reporters.style import Style, value_text
+from bnlint.text import printable
 
 
 class Terminal(io.StringIO):

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
 from bnlint.artifacts.inert.regions import Region
@@ -43,8 +44,9 @@ def open_zip(path: Path, part: Region | None = None) -> Opened:
         BadPickleError: The archive or its pickle is damaged, or is nothing that `torch.save` writes.
     """
     try:
-        with path.open("rb") as whole:
-            file = whole if part is None else io.BufferedReader(Part(whole, part))
+        # A buffer would fetch 4 KiB or more for the 30 bytes before each storage.
+        with path.open("rb", buffering=0) as whole:
+            file: IO[bytes] = whole if part is None else io.BufferedReader(Part(whole, part))
             archive = zipfile.ZipFile(file)
             members = stored_members(archive)
             pickle = members.get("data.pkl")

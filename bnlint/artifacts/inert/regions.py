@@ -47,7 +47,8 @@ def read_values(path: Path, tensor: SavedTensor, region: Region, little_endian: 
     Raises:
         OutsideFileError: As for `values_in`.
     """
-    with path.open("rb") as file:
+    # A buffer would fetch 8 KiB for each tensor of a normalisation layer, which has a few hundred bytes.
+    with path.open("rb", buffering=0) as file:
         return values_in(file, tensor, region, little_endian)
 
 
@@ -69,23 +70,35 @@ def values_in(file: BinaryIO, tensor: SavedTensor, region: Region, little_endian
             layer has.
     """
     import numpy
-    from numpy.lib.stride_tricks import as_strided
 
     item = ITEM_SIZES[tensor.dtype]
     if tensor.numel > LARGEST_TENSOR:
         raise OutsideFileError("a tensor is far larger than those of a normalisation layer")
     if tensor.numel == 0:
         return numpy.zeros(tensor.shape, numpy.float32)
-    last = tensor.offset + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride, strict=True))
-    span = last - tensor.offset + 1
-    if (last + 1) * item > region.size or span > LARGEST_TENSOR:
+    span = tensor.last - tensor.offset + 1
+    if tensor.end > region.size or span > LARGEST_TENSOR:
         raise OutsideFileError("a tensor reaches beyond its storage")
     file.seek(region.start + tensor.offset * item)
     data = file.read(span * item)
     if len(data) != span * item:
         raise OutsideFileError("a storage reaches beyond the end of the file")
     values = _decode(data, tensor.dtype, little_endian)
+    if _is_contiguous(tensor):
+        return values.reshape(tensor.shape)
+
+    from numpy.lib.stride_tricks import as_strided
+
     return as_strided(values, tensor.shape, [step * values.itemsize for step in tensor.stride]).copy()
+
+
+def _is_contiguous(tensor: SavedTensor) -> bool:
+    expected = 1
+    for size, step in zip(reversed(tensor.shape), reversed(tensor.stride), strict=True):
+        if size != 1 and step != expected:
+            return False
+        expected *= size
+    return True
 
 
 def _decode(data: bytes, dtype: str, little_endian: bool) -> numpy.ndarray:

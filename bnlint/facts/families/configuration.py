@@ -1,7 +1,5 @@
 """What the layer was built with."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +9,7 @@ from bnlint.facts.vocabulary import Fact, Need, Ordinary
 from bnlint.tracing.kinds import NormKind
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ConfigurationFamily:
     """What the layer was built with."""
 
@@ -55,6 +53,17 @@ class ConfigurationFamily:
             (Need.STATE,),
             ordinary=(True,),
             ordinary_of=(str(NormKind.BATCH),),
+        ),
+    ] = UNKNOWN
+    missing_statistic: Annotated[
+        Maybe[str | None],
+        Fact(
+            "Which of `running_mean` and `running_var` is missing although the other one is there; null where both are,"
+            " or neither is.",
+            CONFIGURATION,
+            (Need.STATE,),
+            values=("running_mean", "running_var"),
+            ordinary=(None,),
         ),
     ] = UNKNOWN
     channels: Annotated[

@@ -1,7 +1,5 @@
 """What a run of a copy showed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +8,7 @@ from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.facts.vocabulary import Fact, Need
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class DryRunFamily:
     """What a run of a copy showed."""
 

@@ -1,7 +1,5 @@
 """Which layer it is, and of which kind."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +9,7 @@ from bnlint.facts.vocabulary import Fact, Need, Ordinary
 from bnlint.tracing.kinds import NormKind
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class IdentityFamily:
     """Which layer it is, and of which kind."""
 
@@ -19,10 +17,11 @@ class IdentityFamily:
         str, Fact("Path of the layer in the model, as in `named_modules()`.", IDENTITY, ordinary=Ordinary.ANY)
     ]
     kind: Annotated[
-        str,
+        Maybe[str],
         Fact(
             "`batch_norm`, `instance_norm`, `layer_norm`, `group_norm`, `rms_norm` or `local_response_norm`.",
             IDENTITY,
+            (Need.MODULE,),
             values=tuple(map(str, NormKind)),
             ordinary=Ordinary.ANY,
         ),

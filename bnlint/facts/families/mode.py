@@ -1,7 +1,5 @@
 """Whether the layer trains, and whether `eval()` and `train()` reach it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +9,7 @@ from bnlint.facts.vocabulary import Fact, Need, Ordinary
 from bnlint.tracing.kinds import NormKind
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ModeFamily:
     """Whether the layer trains, and whether `eval()` and `train()` reach it."""
 

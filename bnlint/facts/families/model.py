@@ -1,7 +1,5 @@
 """What is true of the model as a whole."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -26,7 +24,7 @@ class ModelFacts:
         Maybe[Names],
         Fact(
             "Source lines where values are dropped although the module that asks for it is in eval mode, and paths of"
-            " active dropout layers outside the module tree.",
+            " active dropout layers that are outside the module tree, or that `forward` puts into training mode.",
             MODE,
             (Need.MODE, Need.GRAPH),
         ),
@@ -42,7 +40,7 @@ class ModelFacts:
         ),
     ] = None
     norm_layers: Annotated[int, Fact("Normalisation layers in the target.", COVERAGE)]
-    batch_norm_layers: Annotated[int, Fact("BatchNorm layers in the target.", COVERAGE)]
+    batch_norm_layers: Annotated[Maybe[int], Fact("BatchNorm layers in the target.", COVERAGE, (Need.MODULE,))]
     graph: Annotated[
         str,
         Fact(

@@ -1,7 +1,5 @@
 """How many values the call averages over, in the traced run and in the declared training."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +8,7 @@ from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.facts.vocabulary import Fact, Need, Ordinary
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class ShapeFamily:
     """How many values the call averages over, in the traced run and in the declared training."""
 

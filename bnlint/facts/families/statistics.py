@@ -1,7 +1,5 @@
 """What the tensors of the layer hold, by themselves and beside those of the other layers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +8,7 @@ from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.facts.vocabulary import Fact, Need, Ordinary
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class StatisticsFamily:
     """What the tensors of the layer hold, by themselves and beside those of the other layers."""
 

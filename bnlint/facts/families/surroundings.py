@@ -1,7 +1,5 @@
 """What feeds the call and what it feeds, seen through transparent operators."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +9,7 @@ from bnlint.facts.vocabulary import Fact, Need, Ordinary
 from bnlint.tracing.kinds import NormKind, Role
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class SurroundingsFamily:
     """What feeds the call and what it feeds, seen through transparent operators."""
 
