@@ -1,12 +1,13 @@
 # `make demo` shows what bnlint does; `make test` is what CI runs. Both make `.venv` on first use.
 
 PYTHON ?= python3
+MINUTES ?= 20
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test lint unit docs bench zoo clean
+.PHONY: demo test lint unit docs bench zoo fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/python -m examples.digits.demo
@@ -30,15 +31,16 @@ docs: $(STAMP)
 	$(BIN)/python -m bnlint.reporters.fact_schema > docs/facts-schema.json
 	$(BIN)/python -m bnlint.config > docs/config-schema.json
 	$(BIN)/python -m docs.rule_pages
+	$(BIN)/python -m docs.form_table
 	$(BIN)/python -m benchmarks.recall --write benchmarks/results/recall.md
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.state_dict_overhead
+	$(BIN)/python -m benchmarks.saved_files --write benchmarks/results/saved_files.md
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.rules_time --write benchmarks/results/rules_time.md
 	$(BIN)/python -m benchmarks.memory
-	$(BIN)/python -m benchmarks.many_files
+	$(BIN)/python -m benchmarks.many_files --write benchmarks/results/many_files.md
 	$(BIN)/python -m benchmarks.fold_precision
 	$(BIN)/python -m benchmarks.fold_time resnet18 mobilenet_v2 efficientnet_b0 densenet121 --rounds 3
 	$(BIN)/python -m benchmarks.fold_speed resnet50 mobilenet_v3_large --no-compile
@@ -48,6 +50,12 @@ zoo: $(STAMP)
 	$(BIN)/python -m benchmarks.zoo_rules --write benchmarks/results/zoo_rules.md
 	$(BIN)/python -m benchmarks.fold_zoo --write benchmarks/results/fold_zoo.md
 	$(BIN)/python -m benchmarks.fold_numeric --write benchmarks/results/fold_numeric.md
+	$(BIN)/python -m examples.published_weights --all
+
+# Searches all parsers of files, one after the other, for MINUTES in total.
+fuzz: $(STAMP)
+	@$(PIP) install -c constraints.txt atheris
+	$(BIN)/python -m benchmarks.fuzz --minutes $(MINUTES) --write benchmarks/results/fuzz.md
 
 clean:
 	rm -rf $(VENV) build dist

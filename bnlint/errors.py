@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from bnlint.text import printable
+
+LONGEST: Final = 4000
+"""Characters of a cause or a hint; a list of what can be chosen may take some hundred."""
 
 
 class BnlintError(Exception):
     """Something that bnlint cannot do, told to a person.
+
+    Names in a file can hold line breaks and commands for a terminal, which are escaped, and be of any length.
 
     Args:
         cause: One sentence, without a traceback, that says what is wrong.
@@ -19,9 +26,9 @@ class BnlintError(Exception):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, cause: str, hint: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.hint = hint
+        self.cause = printable(_shortened(cause))
+        self.hint = printable(_shortened(hint))
+        super().__init__(self.cause)
 
     def __str__(self) -> str:
         return f"{self.cause} {self.hint}".strip()
@@ -43,3 +50,7 @@ class NotAnalysedError(BnlintError):
 
 class NoModelError(NotAnalysedError):
     """A sound file that holds neither a model nor weights."""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

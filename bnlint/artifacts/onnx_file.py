@@ -11,7 +11,7 @@ from typing import Final
 
 from bnlint.artifacts.inert.onnx_contents import OnnxContents, OnnxTensor
 from bnlint.artifacts.inert.sandbox import ask_child
-from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
+from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor, contiguous
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import NotAnalysedError
 
@@ -48,9 +48,7 @@ def read_onnx_file(path: Path, name: str) -> OnnxModel:
     if importlib.util.find_spec("onnx") is None:
         cause = f"`{name}` is an ONNX file, and the package `onnx` is not installed."
         raise NotAnalysedError(cause, "To read it, run `pip install 'bnlint[onnx]'`.")
-    contents = ask_child("onnx", path, name).onnx
-    if contents is None:
-        raise NotAnalysedError(f"`{name}` is cut short or damaged.", "Download or copy it again.")
+    contents = ask_child("onnx", path, name, OnnxContents)
     tensors = {
         constant.name: _stored(constant, path, name) for constant in contents.constants if constant.dtype in ITEM_SIZES
     }
@@ -65,14 +63,9 @@ def read_onnx_file(path: Path, name: str) -> OnnxModel:
 
 
 def _stored(constant: OnnxTensor, path: Path, name: str) -> StoredTensor:
-    stride, step = [], 1
-    for size in reversed(constant.shape):
-        stride.append(step)
-        step *= size
     region = constant.region
-    if region is not None and region.size != step * ITEM_SIZES[constant.dtype]:
-        region = None
     size = 0 if region is None else region.size
     # Whether a constant was a parameter in training is not written down; weights are, and most others do not matter.
-    described = SavedTensor(constant.dtype, constant.shape, tuple(reversed(stride)), 0, "", size, False, True)
-    return StoredTensor(described, path, name, region)
+    described = SavedTensor(constant.dtype, constant.shape, contiguous(constant.shape), 0, "", size, False, True)
+    fits = size == described.numel * ITEM_SIZES[described.dtype]
+    return StoredTensor(described, path, name, region if fits else None)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Annotated, BinaryIO, Final
 
 import msgspec
 
 from bnlint.artifacts.inert.regions import Region
-from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
+from bnlint.artifacts.inert.tensors import ITEM_SIZES, MOST_AXES, SavedTensor, contiguous
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import NotAnalysedError
 
 LARGEST_HEADER: Final = 100_000_000
 """Bytes, the limit of the format itself: https://github.com/huggingface/safetensors#format."""
+
+MOST_COLONS: Final = 1 << 21
+"""Colons in a header: four for each tensor, of which the largest published models have some ten thousand, and those in
+the metadata. A tensor of a few bytes of text takes a kilobyte of memory."""
 
 _DTYPES: Final = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
@@ -25,7 +29,7 @@ _DTYPES: Final = {
 
 class _Item(msgspec.Struct, forbid_unknown_fields=True):
     dtype: str
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_AXES)]
     data_offsets: tuple[int, int]
 
 
@@ -67,10 +71,13 @@ def describe(file: BinaryIO) -> dict[str, tuple[SavedTensor, Region]]:
     length = int.from_bytes(file.read(8), "little")
     if length > min(LARGEST_HEADER, size - 8):
         raise ValueError(f"its header is said to take {length} bytes")
-    header: dict[str, Any] = msgspec.json.decode(file.read(length), type=dict[str, Any])
+    text = file.read(length)
+    if text.count(b":") > MOST_COLONS:
+        raise ValueError("its header has more parts than that of any model")
+    header: dict[str, msgspec.Raw] = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     header.pop("__metadata__", None)
-    items = msgspec.convert(header, dict[str, _Item])
-    return {key: _described(item, key, 8 + length, size) for key, item in items.items()}
+    items = msgspec.json.Decoder(_Item)
+    return {key: _described(items.decode(item), key, 8 + length, size) for key, item in header.items()}
 
 
 def _described(item: _Item, key: str, start: int, size: int) -> tuple[SavedTensor, Region]:
@@ -78,14 +85,9 @@ def _described(item: _Item, key: str, start: int, size: int) -> tuple[SavedTenso
     if dtype is None:
         raise ValueError(f"`{key}` has the data type {item.dtype}, which bnlint does not know")
     first, last = item.data_offsets
-    stride: list[int] = []
-    elements = 1
-    for extent in reversed(item.shape):
-        stride.insert(0, elements)
-        elements *= extent
     if not 0 <= first <= last <= size - start or any(extent < 0 for extent in item.shape):
         raise ValueError(f"`{key}` reaches beyond the end of the file")
-    if last - first != elements * ITEM_SIZES[dtype]:
+    tensor = SavedTensor(dtype, item.shape, contiguous(item.shape), 0, key, last - first, requires_grad=False)
+    if last - first != tensor.numel * ITEM_SIZES[dtype]:
         raise ValueError(f"`{key}` does not take the bytes that its shape needs")
-    tensor = SavedTensor(dtype, item.shape, tuple(stride), 0, key, last - first, requires_grad=False)
     return tensor, Region(start + first, last - first)

@@ -73,12 +73,9 @@ class StoredTensor:
         dtype: torch.dtype = getattr(torch, tensor.dtype)
         if self.region is None or tensor.numel == 0:
             return torch.empty(tensor.shape, dtype=dtype, device="meta" if self.region is None else "cpu")
-        last = tensor.offset + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride, strict=True))
-        item = ITEM_SIZES[tensor.dtype]
-        end = self.region.start + (last + 1) * item
-        if (last + 1) * item > self.region.size or end > self.file.stat().st_size:
+        if tensor.end > self.region.size or self.region.start + tensor.end > self.file.stat().st_size:
             raise NotAnalysedError(f"`{self.name}` is damaged: a tensor reaches beyond its storage.")
-        flat = _mapped(self.file, self.region.start, (last + 1) * item, item).view(dtype)
+        flat = _mapped(self.file, self.region.start, tensor.end, ITEM_SIZES[tensor.dtype]).view(dtype)
         return torch.as_strided(flat, tensor.shape, tensor.stride, tensor.offset)
 
 

@@ -44,10 +44,17 @@ def guesses(model: nn.Module) -> Iterator[Inputs]:
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
     dtype = _float_dtype(model)
     for part in (model, *model.children()):
-        yield from _from_configuration(part, dtype)
+        yield from _made(_from_configuration(part, dtype))
     for module in first_layers(model):
-        for shape, kind in _from_layer(module):
-            yield torch.empty(shape, dtype=kind or dtype, device="meta")
+        yield from _made((shape, kind or dtype) for shape, kind in _from_layer(module))
+
+
+def _made(described: Iterator[tuple[tuple[int, ...], torch.dtype]]) -> list[Tensor]:
+    """Tensors as described; none of a layer or a configuration whose attributes are missing or of another kind."""
+    try:
+        return [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in described]
+    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):
+        return []
 
 
 def _arrangements(model: nn.Module, tensor: Tensor) -> Iterator[Inputs]:
@@ -76,21 +83,19 @@ def _float_dtype(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
-def _from_configuration(model: nn.Module, dtype: torch.dtype) -> Iterator[Tensor]:
+def _from_configuration(model: nn.Module, dtype: torch.dtype) -> Iterator[tuple[tuple[int, ...], torch.dtype]]:
     for name in ("pretrained_cfg", "default_cfg"):
         configuration = getattr(model, name, None)
         size = _entry(configuration, "input_size")
         if isinstance(size, (tuple, list)) and all(isinstance(n, int) for n in size):
-            yield torch.empty((BATCH, *size), dtype=dtype, device="meta")
+            yield (BATCH, *size), dtype
     configuration = getattr(model, "config", None)
     if isinstance(_entry(configuration, "vocab_size"), int):
-        yield torch.empty((BATCH, 16), dtype=torch.int64, device="meta")
+        yield (BATCH, 16), torch.int64
     image = _entry(configuration, "image_size")
     channels = _entry(configuration, "num_channels")
     if isinstance(image, int):
-        yield torch.empty(
-            (BATCH, channels if isinstance(channels, int) else 3, image, image), dtype=dtype, device="meta"
-        )
+        yield (BATCH, channels if isinstance(channels, int) else 3, image, image), dtype
 
 
 def _entry(configuration: Any, name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +14,10 @@ _TRAINING: Final = frozenset({"_native_batch_norm_legit_functional", "_batch_nor
 """Operators of `torch.export` for BatchNorm in training mode; in eval mode they end in `no_training`."""
 
 _IN_EVAL: Final = re.compile(r"\((%?\w+(, %?\w+)*), False,")
+
+_TEXT: Final = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\"""")
+_LIST: Final = re.compile(rf"\[(?:(?:{_TEXT.pattern})(?:, (?:{_TEXT.pattern}))*+)?\]")
+_ESCAPED: Final = re.compile(r"\\(.)")
 
 _WHOLE: Final = frozenset({Role.ACTIVATION, Role.NORMALISATION, Role.SOFTMAX, Role.ATTENTION, Role.LINEAR})
 """Roles of an operator of torch that stay those of each of the calls that it became in ONNX."""
@@ -61,8 +64,8 @@ def has_notes(nodes: Sequence[OnnxNode]) -> bool:
 
 
 def _texts(node: OnnxNode, note: str) -> list[str]:
-    try:
-        texts = ast.literal_eval(node.notes.get(note, "[]"))
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    """The texts of a list as Python writes it; none where it is anything else. Nothing is parsed as code."""
+    text = node.notes.get(note, "[]")
+    if _LIST.fullmatch(text) is None:
         return []
-    return [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
+    return [_ESCAPED.sub(r"\1", found[1:-1]) for found in _TEXT.findall(text)]

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import pickle
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from torch.distributed.checkpoint.filesystem import _StorageInfo
 from bnlint.artifacts.checkpoint_directory import read_checkpoint_directory
 from bnlint.artifacts.inert.directory import read_directory
 from bnlint.errors import NotAnalysedError
-from tests.artifacts.inert.test_hostile import judge
+from tests.artifacts.judge import judge
 from tests.models import with_plausible_statistics
 
 
@@ -61,7 +62,7 @@ def test_the_set_of_weights_is_chosen_by_key(tmp_path: Path) -> None:
     model = network()
     folder = saved({"model": model.state_dict(), "teacher": model.double().state_dict(), "step": 3}, tmp_path / "step")
     usual = read_checkpoint_directory(folder, "step")
-    assert usual.notes == ("The entry `model` of the checkpoint was read.",)
+    assert usual.notes == ("The entry `model` of the checkpoint was read; `--key` chooses another: `teacher`.",)
     assert usual.tensors["1.running_var"].dtype == "float32"
     assert read_checkpoint_directory(folder, "step", "teacher").tensors["1.running_var"].dtype == "float64"
 
@@ -165,6 +166,18 @@ def test_nothing_in_the_list_or_in_a_chunk_is_run(tmp_path: Path) -> None:
     assert answers[1].startswith("refused: ")
     assert answers[2].startswith("read: ")
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("file", [".metadata", "__0_0.distcp"])
+def test_a_file_that_was_cut_at_every_percent_of_its_length(file: str, tmp_path: Path) -> None:
+    data = (sharded(tmp_path / "sound", torch.ones(4), []) / file).read_bytes()
+    cases = []
+    for percent in range(100):
+        folder = tmp_path / str(percent)
+        shutil.copytree(tmp_path / "sound", folder)
+        (folder / file).write_bytes(data[: len(data) * percent // 100])
+        cases.append(("directory", folder))
+    assert {answer.partition(":")[0] for answer in judge(cases)} == {"refused"}
 
 
 @pytest.fixture(scope="module")

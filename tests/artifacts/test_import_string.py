@@ -105,7 +105,7 @@ def test_weights_that_do_not_fit(module: str) -> None:
 
 
 def test_absent_weights(module: str) -> None:
-    with pytest.raises(NotAnalysedError, match=r"There is no file `absent\.pt`"):
+    with pytest.raises(UsageError, match=r"There is no file `absent\.pt`"):
         read(f"{module}:Net", weights="absent.pt")
 
 

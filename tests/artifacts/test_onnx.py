@@ -105,6 +105,45 @@ def test_large_weights_are_not_read(tmp_path: Path) -> None:
     assert set(small.regions) == {*VALUES, "large"}
 
 
+def as_operators(large: int = 4) -> list[onnx.NodeProto]:
+    """The weights as PaddlePaddle writes them: results of `Constant` operators under other names."""
+    values = VALUES | {"large": numpy.ones(large, "f")}
+    return [call("Constant", [], name, value=helper.make_tensor("own", 1, v.shape, v)) for name, v in values.items()]
+
+
+def test_values_of_constant_operators(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model", [*as_operators(), *CONV_NORM], {})
+    model = read_onnx_file(path, "model")
+    for name, values in VALUES.items():
+        assert numpy.array_equal(model.tensors[name].values(), values)
+    (facts,) = bnlint.inspect(path).norms
+    assert (facts.statistics_at_initial_values, facts.negative_variances, facts.left_in_onnx) == (False, 0, True)
+
+
+def test_large_values_of_constant_operators_are_not_read(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model", [*as_operators(1 << 20), *CONV_NORM], {})
+    with path.open("rb") as file:
+        small = reduced(file)
+    assert path.stat().st_size > 1 << 22
+    assert len(small.data) < 4096
+    assert small.regions["large"].size == 1 << 22
+
+
+def test_an_operator_that_only_sounds_like_a_constant_stays_whole(tmp_path: Path) -> None:
+    shape = call("Constant", [], "shape", value=helper.make_tensor("own", 7, [1], [4]))
+    made = call("ConstantOfShape", ["shape"], "bn.bias", value=helper.make_tensor("own", 1, [1], [0.5]))
+    constants = {name: value for name, value in VALUES.items() if name != "bn.bias"}
+    path = saved(tmp_path / "model", [shape, made, *CONV_NORM], constants)
+    with path.open("rb") as file:
+        assert reduced(file).regions.keys() == constants.keys()
+    assert read_onnx(path).nodes[0].operator == "ConstantOfShape"
+
+
+def test_a_batch_of_minus_one_is_of_any_size(tmp_path: Path) -> None:
+    (facts,) = bnlint.inspect(saved(tmp_path / "model", shape=(-1, 3, 8, 8))).norms
+    assert facts.input_shape == (2, 4, 6, 6)
+
+
 @pytest.mark.parametrize("location", ["/etc/passwd", "../../../../etc/passwd", "beside.data"])
 def test_external_data_is_never_opened(location: str, tmp_path: Path) -> None:
     (tmp_path / "beside.data").write_bytes(bytes(64))
@@ -144,6 +183,12 @@ def test_sizes_that_cannot_be(size: int, tmp_path: Path) -> None:
 def test_sizes_of_inputs_that_cannot_be_are_unknown(size: int, tmp_path: Path) -> None:
     table = bnlint.inspect(saved(tmp_path / "model", shape=(2, 3, size, size)))
     assert table.norms[0].input_shape is UNKNOWN
+
+
+def test_more_axes_than_any_tensor_has(tmp_path: Path) -> None:
+    tensor = onnx.TensorProto(name="bn.running_var", data_type=1, dims=[1] * 100_000, raw_data=bytes(4))
+    with pytest.raises(NotAnalysedError, match="has 100000 axes"):
+        bnlint.check(saved(tmp_path / "model", constants=VALUES | {"bn.running_var": tensor}))
 
 
 def test_a_tensor_that_claims_more_than_it_has(tmp_path: Path) -> None:
@@ -190,7 +235,13 @@ def test_what_does_not_apply_is_refused(file: Path) -> None:
         bnlint.check("torch.nn:Identity", kwargs={}, weights=file)
 
 
-DATA = model_of().SerializeToString()
+DATA = model_of([as_operators()[-1], *CONV_NORM]).SerializeToString()
+
+
+def test_a_name_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "changed").write_bytes(DATA.replace(b"running_mean", b"running\x80mean"))
+    with pytest.raises(NotAnalysedError, match=r"damaged: .*a name in it is no text"):
+        bnlint.check(tmp_path / "changed")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

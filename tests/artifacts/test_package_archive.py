@@ -16,7 +16,7 @@ from torch.package import PackageExporter
 
 from bnlint.artifacts.package_archive import read_package_archive
 from bnlint.errors import NotAnalysedError
-from tests.artifacts.inert.test_hostile import judge
+from tests.artifacts.judge import judge
 from tests.models import with_plausible_statistics
 
 pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
@@ -39,7 +39,7 @@ def packaged(folder: Path, **objects: Any) -> Path:
 def test_a_model_is_read_as_it_is(tmp_path: Path) -> None:
     model = network()
     found = read_package_archive(packaged(tmp_path, net=model), "model.pt")
-    assert found.form == "pickled_module"
+    assert found.form == "package"
     assert [module.class_path.rpartition(".")[2] for module in found.modules] == [
         "Sequential", "Conv2d", "BatchNorm2d", "LayerNorm",
     ]  # fmt: skip

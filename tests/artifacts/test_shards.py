@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.shards import read_folder, read_index
 from bnlint.artifacts.sniff import is_index
+from bnlint.artifacts.weight_folders import MOST_COLONS
 from bnlint.errors import NotAnalysedError, UsageError
 from tests.models import with_plausible_statistics
 
@@ -107,6 +108,30 @@ def test_a_shard_that_is_no_model_says_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "i.json").write_text(json.dumps({"weight_map": {"a": "x.safetensors"}}))
     with pytest.raises(NotAnalysedError, match="Git LFS pointer"):
+        read_index(tmp_path / "i.json", "i.json")
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"weight_map": {}}', b"\x08\x0a\x12\x07pytorch\x3a\x00", b"PK\x05\x06" + bytes(18)], ids=repr
+)
+@pytest.mark.parametrize("usual", ["model.safetensors", "pytorch_model.bin"])
+def test_what_holds_no_weights_by_itself_is_named(usual: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / usual).write_bytes(content)
+    (tmp_path / "i.json").write_text(json.dumps({"weight_map": {"a": usual}}))
+    for read in (lambda: read_folder(tmp_path, "llm"), lambda: read_index(tmp_path / "i.json", "i.json")):
+        with pytest.raises(NotAnalysedError, match=rf"`(llm/)?{usual}` is "):
+            read()
+
+
+def test_an_index_that_lists_itself(tmp_path: Path) -> None:
+    (tmp_path / "i.json").write_text(json.dumps({"weight_map": {"a": "i.json"}}))
+    with pytest.raises(NotAnalysedError, match="is an index of shards, not weights"):
+        read_index(tmp_path / "i.json", "i.json")
+
+
+def test_an_index_of_more_parts_than_any_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "i.json").write_text('{"metadata": [' + "{},:" * (MOST_COLONS + 1))
+    with pytest.raises(NotAnalysedError, match="more parts than that of any model"):
         read_index(tmp_path / "i.json", "i.json")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 import zipfile
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch import nn
 
 from bnlint.artifacts.sniff import Content, Kind, sniff
 
@@ -61,13 +63,33 @@ def test_a_damaged_zip_gets_an_answer(position: int, byte: int) -> None:
         (_saved({"w": torch.zeros(2)}), Kind.TORCH_ZIP),
         (_saved({"w": torch.zeros(2)}, _use_new_zipfile_serialization=False), Kind.TORCH_LEGACY),
         (_saved({"w": torch.zeros(2)}, _use_new_zipfile_serialization=False, pickle_protocol=4), Kind.TORCH_LEGACY),
+        (_saved({"w": torch.zeros(2)}, _use_new_zipfile_serialization=False, pickle_protocol=1), Kind.TORCH_LEGACY),
         (b"\x80\x04N.", Kind.PICKLE),
+        *((pickle.dumps(nn.ReLU(), protocol), Kind.PICKLE) for protocol in (0, 1)),
+        *((pickle.dumps({"w": torch.zeros(2)}, protocol), Kind.PICKLE) for protocol in (0, 1)),
+        *((pickle.dumps(nn.ReLU().state_dict(), protocol), Kind.PICKLE) for protocol in (0, 1)),
         (_safetensors(16), Kind.SAFETENSORS),
         (_zip("a/archive_format", "a/models/model.json"), Kind.PROGRAM),
         (_zip("a/archive_format", "a/models/model.json", "a/data/aotinductor/model/code.so"), Kind.PROGRAM),
         (_zip("serialized_exported_program.json", "version"), Kind.PROGRAM),
     ],
-    ids=["zip", "legacy", "legacy protocol 4", "pickle", "safetensors", "program", "with code", "old program"],
+    ids=[
+        "zip",
+        "legacy",
+        "legacy protocol 4",
+        "legacy protocol 1",
+        "pickle",
+        "module, protocol 0",
+        "module, protocol 1",
+        "dict, protocol 0",
+        "dict, protocol 1",
+        "state_dict, protocol 0",
+        "state_dict, protocol 1",
+        "safetensors",
+        "program",
+        "with code",
+        "old program",
+    ],
 )
 def test_formats_that_are_read(data: bytes, kind: Kind) -> None:
     assert _sniff(data).kind is kind
@@ -85,6 +107,7 @@ def test_a_safetensors_header_length_that_looks_like_a_pickle(header_length: int
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "PNG image"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG image"),
         (b"import torch\n", "text"),
+        (b"cats\ndogs\nparrots\n", "text"),
         ("grüße ".encode() * 1000, "text"),
         (b"\n<!DOCTYPE html><html>", "HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"),

@@ -21,7 +21,7 @@ from bnlint.artifacts.inert.script_code import parse_code
 from bnlint.artifacts.inert.script_lines import SourceLines
 from bnlint.artifacts.torchscript import ScriptedModel, read_torchscript
 from bnlint.errors import NotAnalysedError, UsageError
-from tests.artifacts.inert.test_hostile import judge
+from tests.artifacts.judge import judge
 from tests.models import with_plausible_statistics
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from bnlint.artifacts.checkpoint import load_module
 from bnlint.artifacts.names import strip_paths
 from bnlint.artifacts.saved import Saved, read_saved
 from bnlint.artifacts.sniff import Kind
@@ -30,7 +31,7 @@ def read(value: Any, folder: Path, key: str = "") -> Saved:
 
 
 def batch_norms(found: Saved) -> list[str]:
-    return [layer.path for layer in named_layers(found.tensors, found.versions).layers]
+    return [layer.path for layer in named_layers(found.tensors, found.versions)]
 
 
 class AttributeDict(dict[str, Any]):
@@ -130,3 +131,37 @@ def test_paths_lose_what_names_lose() -> None:
 def test_paths_keep_what_names_keep() -> None:
     names = ["a._orig_mod.weight", "a.weight"]  # without the wrapper they would be one
     assert set(strip_paths(["a", "a._orig_mod"], names)) == {"a", "a._orig_mod"}
+
+
+def test_models_in_a_list_are_chosen_by_their_place(tmp_path: Path) -> None:
+    ensemble = [network().eval(), network().train()]
+    with pytest.raises(NotAnalysedError, match="`0`, `1`"):
+        read(ensemble, tmp_path)
+    assert read(ensemble, tmp_path, "1").modules[0].training is True
+    assert read([network()], tmp_path).notes == ("The entry `0` of the checkpoint was read.",)
+
+
+def test_a_model_in_an_attribute_of_another_object(tmp_path: Path) -> None:
+    found = read(argparse.Namespace(model=network(), loss=nn.CrossEntropyLoss(), epoch=3), tmp_path)
+    assert found.keys == ("model",)
+    assert [module.path for module in found.modules] == ["", "0", "1"]
+
+
+def test_a_loss_beside_the_weights_is_no_model(tmp_path: Path) -> None:
+    found = read({"net": network().state_dict(), "criterion": nn.CrossEntropyLoss()}, tmp_path)
+    assert found.keys == ("net",)
+
+
+def test_what_else_could_have_been_read_is_named(tmp_path: Path) -> None:
+    checkpoint = {"model": network().state_dict(), "ema": network().state_dict(), "center": torch.zeros(1, 8)}
+    assert read(checkpoint, tmp_path).notes[0] == (
+        "The entry `model` of the checkpoint was read; `--key` chooses another: `ema`."
+    )
+    assert read(checkpoint, tmp_path, "ema").notes[0] == "The entry `ema` of the checkpoint was read."
+
+
+def test_a_trusted_model_is_found_by_place_and_attribute(tmp_path: Path) -> None:
+    path = tmp_path / "nested.pt"
+    torch.save([argparse.Namespace(model=network())], path)
+    loaded = load_module(path, "nested.pt", Kind.TORCH_ZIP, ("0", "model"))
+    assert isinstance(loaded, nn.Sequential)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from bnlint.artifacts.inert.archive import Opened
 from bnlint.artifacts.inert.objects import Node, objects_of
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
 from bnlint.artifacts.inert.tree import SavedModule, class_path, foreign_packages, is_module, modules, unwrap
 from bnlint.artifacts.inert.values import Global, Stub, attributes, mapping
+
+if TYPE_CHECKING:
+    from bnlint.artifacts.inert.archive import Opened
 
 DEEPEST_KEY: Final = 4
 """Keys that may lead from the top of a checkpoint to a model, such as `ema.module.state_dict`."""
@@ -25,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True):
     """A model or a set of weights in a file.
 
     Attributes:
-        keys: The keys that lead to it; none where it is all that the file holds.
+        keys: The keys, places in a list and attributes that lead to it; none where it is all that the file holds.
         modules: The modules of a whole model; empty for a set of weights.
         tensors: A set of weights by name; empty for a whole model.
         versions: For weights with metadata: the version that each module noted, by path. BatchNorm notes 2, whether
@@ -104,9 +106,20 @@ def _entries(root: Any, known: Collection[str]) -> Iterator[Entry]:
         if entry is not None:
             found += 1
             yield entry
-        inner = {} if is_module(value) else mapping(value)
-        if inner and len(keys) < DEEPEST_KEY:
-            pending += [((*keys, key), item) for key, item in reversed(inner.items()) if isinstance(key, str)]
+        if len(keys) < DEEPEST_KEY:
+            pending += [((*keys, key), item) for key, item in reversed(_inner(value))]
+
+
+def _inner(value: Any) -> list[tuple[str, Any]]:
+    """What a dict, a list or an object such as a trainer holds, by key, place or attribute."""
+    if is_module(value):
+        return []
+    if isinstance(value, (list, tuple)):
+        return [(str(index), item) for index, item in enumerate(value) if isinstance(item, (dict, list, tuple, Stub))]
+    named = mapping(value)
+    return [
+        (key, item) for key, item in (attributes(value) if named is None else named).items() if isinstance(key, str)
+    ]
 
 
 def _entry(keys: tuple[str, ...], value: Any, known: Collection[str]) -> Entry | None:

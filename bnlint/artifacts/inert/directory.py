@@ -12,12 +12,10 @@ from bnlint.artifacts.inert.archive import open_zip
 from bnlint.artifacts.inert.contents import MOST_ENTRIES, Entry
 from bnlint.artifacts.inert.machine import BadPickleError, read_pickle
 from bnlint.artifacts.inert.regions import LARGEST_TENSOR, Region
-from bnlint.artifacts.inert.tensors import SavedTensor, as_dtype, as_sizes, as_tensor
+from bnlint.artifacts.inert.tensors import SavedTensor, as_dtype, as_sizes, as_tensor, contiguous
 from bnlint.artifacts.inert.values import Stub, attributes, mapping
 from bnlint.artifacts.inside import is_inside
-
-METADATA: Final = ".metadata"
-"""The file that makes a folder a checkpoint."""
+from bnlint.artifacts.weight_folders import METADATA
 
 _OF_NORMALISATION: Final = frozenset({
     "running_mean", "running_var", "num_batches_tracked", "weight", "bias", "gamma", "beta",
@@ -91,12 +89,7 @@ def _described(name: Any, item: Any) -> SavedTensor | None:
     dtype = as_dtype(state[0]) if isinstance(state, tuple) and state else None
     if not isinstance(name, str) or shape is None or dtype is None:
         return None
-    stride: list[int] = []
-    elements = 1
-    for extent in reversed(shape):
-        stride.insert(0, elements)
-        elements *= extent
-    return SavedTensor(dtype, shape, tuple(stride), 0, name, 0, requires_grad=False)
+    return SavedTensor(dtype, shape, contiguous(shape), 0, name, 0, requires_grad=False)
 
 
 def _may_be_normalisation(name: str, tensors: Mapping[str, SavedTensor]) -> bool:

@@ -17,7 +17,9 @@ _LEFT_OUT: Final = 4096
 """Values of a tensor that take more bytes than this are left out."""
 
 _GRAPH: Final = 7
-_INITIALIZER: Final = 5
+_NODE, _INITIALIZER = 1, 5
+_OUTPUT, _OPERATOR, _ATTRIBUTE = 2, 4, 5
+_TENSOR: Final = 5
 _NAME, _DATA_TYPE = 8, 2
 _FLOAT_DATA, _RAW_DATA, _DOUBLE_DATA = 4, 9, 10
 _SAME_AS_RAW: Final = {_FLOAT_DATA: 1, _DOUBLE_DATA: 11}
@@ -29,8 +31,8 @@ class Reduced:
     """A model without its weights.
 
     Attributes:
-        data: The model as a message, with the values of large initialisers left out.
-        regions: Where the values of initialisers lie in the file, by name.
+        data: The model as a message, with the values of large tensors left out.
+        regions: Where the values of initialisers, and of results of `Constant` operators, lie in the file, by name.
     """
 
     data: bytes
@@ -66,11 +68,46 @@ class _Reducer:
     def _graph(self, graph: Field) -> bytes:
         parts = []
         for field in _within(self._file, graph.content, graph.end):
-            tensor = field.number == _INITIALIZER and field.is_bytes
-            parts.append(self._tensor(field) if tensor else self._copy(field))
+            if field.number == _INITIALIZER and field.is_bytes:
+                parts.append(self._tensor(field))
+            elif field.number == _NODE and field.is_bytes and self._may_be_constant(field):
+                parts.append(self._node(field))
+            else:
+                parts.append(self._copy(field))
         return _message(_GRAPH, b"".join(parts))
 
-    def _tensor(self, tensor: Field) -> bytes:
+    def _may_be_constant(self, node: Field) -> bool:
+        """A quick look, since taking every node apart costs time."""
+        return node.end - node.content > _LEFT_OUT or b"Constant" in self._read(node)
+
+    def _node(self, node: Field) -> bytes:
+        """A `Constant` may hold weights as an initialiser does: PaddlePaddle writes all of them so."""
+        found = list(_within(self._file, node.content, node.end))
+        texts = {field.number: self._text(field) for field in reversed(found) if field.number in (_OUTPUT, _OPERATOR)}
+        if texts.get(_OPERATOR) != "Constant":
+            return self._copy(node)
+        name = texts.get(_OUTPUT, "")
+        parts = [
+            self._attribute(field, name) if field.number == _ATTRIBUTE and field.is_bytes else self._copy(field)
+            for field in found
+        ]
+        return _message(_NODE, b"".join(parts))
+
+    def _attribute(self, attribute: Field, name: str) -> bytes:
+        parts = [
+            self._tensor(field, _TENSOR, name) if field.number == _TENSOR and field.is_bytes else self._copy(field)
+            for field in _within(self._file, attribute.content, attribute.end)
+        ]
+        return _message(_ATTRIBUTE, b"".join(parts))
+
+    def _tensor(self, tensor: Field, number: int = _INITIALIZER, result: str = "") -> bytes:
+        """A tensor without its values.
+
+        Args:
+            tensor: Where it is.
+            number: Its number in what holds it.
+            result: The value of the graph that it is; empty for an initialiser, which goes by its own name.
+        """
         parts = []
         name, data_type = "", 0
         values: list[Field] = []
@@ -82,12 +119,18 @@ class _Reducer:
             elif field.number == _DATA_TYPE:
                 data_type = field.value
             elif field.number == _NAME and field.is_bytes:
-                self._file.seek(field.content)
-                name = self._file.read(min(field.end - field.content, _LEFT_OUT)).decode("utf-8", "replace")
+                name = self._text(field)
             parts.append(self._copy(field))
         if len(values) == 1 and _SAME_AS_RAW.get(values[0].number, data_type) == data_type:
-            self._regions[name] = Region(values[0].content, values[0].end - values[0].content)
-        return _message(_INITIALIZER, b"".join(parts))
+            self._regions[result or name] = Region(values[0].content, values[0].end - values[0].content)
+        return _message(number, b"".join(parts))
+
+    def _text(self, field: Field) -> str:
+        return self._read(field).decode("utf-8", "replace") if field.is_bytes else ""
+
+    def _read(self, field: Field) -> bytes:
+        self._file.seek(field.content)
+        return self._file.read(min(field.end - field.content, _LEFT_OUT))
 
     def _copy(self, field: Field) -> bytes:
         self._length += field.end - field.start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ import msgspec
 
 from bnlint.artifacts.inert.onnx_bytes import reduced
 from bnlint.artifacts.inert.regions import Region
+from bnlint.artifacts.inert.tensors import MOST_AXES
 
 EXAMPLE_BATCH: Final = 2
 """The size that stands for a batch of any size: with 1, a batch cannot be told from an axis that is not there."""
@@ -84,6 +84,7 @@ class OnnxNode(msgspec.Struct, frozen=True):
         outputs: Names of values; an empty one for a result that is not taken.
         attributes: Numbers, texts and lists of numbers.
         has_graph: Whether a graph of its own is among its attributes.
+        inner_operators: The operators in these graphs and in those that they hold, each once.
         notes: What torch's exporter notes of it: `classes`, `scopes`, `call`, `stack_trace`, `rewritten_by`.
     """
 
@@ -93,6 +94,7 @@ class OnnxNode(msgspec.Struct, frozen=True):
     outputs: tuple[str, ...]
     attributes: dict[str, Attribute] = {}
     has_graph: bool = False
+    inner_operators: tuple[str, ...] = ()
     notes: dict[str, str] = {}
 
 
@@ -127,7 +129,6 @@ def read_onnx(path: Path) -> OnnxContents:
     Raises:
         ValueError: The file is damaged.
     """
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's threads take more memory than the child has
     import onnx
 
     with path.open("rb") as file:
@@ -141,7 +142,19 @@ def read_onnx(path: Path) -> OnnxContents:
 
         model = onnx.inliner.inline_local_functions(model)
     assumed = _assume_a_batch(model.graph)
-    return _contents(_with_shapes(model), dict(small.regions), assumed)
+    return _with_names_of_text(_contents(_with_shapes(model), dict(small.regions), assumed))
+
+
+def _with_names_of_text(contents: OnnxContents) -> OnnxContents:
+    """The contents as they are; protobuf gives a text that is no UTF-8 as bytes."""
+    names: list[Any] = [*contents.outputs]
+    names += [constant.name for constant in contents.constants]
+    names += [value.name for value in (*contents.inputs, *contents.values)]
+    for node in contents.nodes:
+        names += (node.name, node.operator, *node.inputs, *node.outputs, *node.attributes, *node.notes.values())
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name in it is no text")
+    return contents
 
 
 def _with_shapes(model: Any) -> Any:
@@ -161,7 +174,7 @@ def _assume_a_batch(graph: Any) -> bool:
     assumed = False
     for value in graph.input:
         dims = value.type.tensor_type.shape.dim
-        if value.name in constants or not dims or dims[0].HasField("dim_value"):
+        if value.name in constants or not dims or dims[0].dim_value > 0:  # -1 is how PaddlePaddle writes any size
             continue
         names.add(dims[0].dim_param)
         dims[0].dim_value = EXAMPLE_BATCH
@@ -180,7 +193,7 @@ def _contents(model: Any, regions: dict[str, Region], assumed: bool) -> OnnxCont
     for node in graph.node:
         value = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and value is not None:
-            constants.extend(_tensor(value, name, None) for name in node.output)
+            constants.extend(_tensor(value, name, regions.get(name)) for name in node.output)
         else:
             nodes.append(_node(node))
     own = {constant.name for constant in constants}
@@ -199,6 +212,8 @@ def _tensor(tensor: Any, name: str, region: Region | None) -> OnnxTensor:
     external = tensor.data_location == tensor.EXTERNAL
     dtype = _DTYPES.get(tensor.data_type, "")
     found = OnnxTensor(name, dtype, tuple(tensor.dims), None if external else region, external)
+    if len(found.shape) > MOST_AXES:
+        raise ValueError(f"the initialiser `{name}` has {len(found.shape)} axes")
     count = 1
     for size in found.shape:
         if not 0 <= size <= LARGEST_SIZE:
@@ -223,7 +238,8 @@ def _values(values: Iterable[Any]) -> Iterator[OnnxValue]:
     for value in values:
         tensor = value.type.tensor_type
         sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
-        known = tensor.HasField("shape") and all(0 <= size <= LARGEST_SIZE for size in sizes)
+        sound = len(sizes) <= MOST_AXES and all(0 <= size <= LARGEST_SIZE for size in sizes)
+        known = tensor.HasField("shape") and sound
         yield OnnxValue(value.name, _DTYPES.get(tensor.elem_type, ""), tuple(sizes) if known else None)
 
 
@@ -244,13 +260,28 @@ def _node(node: Any) -> OnnxNode:
         has_graph = has_graph or attribute.type in (attribute.GRAPH, attribute.GRAPHS)
     return OnnxNode(
         name=node.name,
-        operator=node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}",
+        operator=_operator(node),
         inputs=tuple(node.input),
         outputs=tuple(node.output),
         attributes=attributes,
         has_graph=has_graph,
+        inner_operators=tuple(dict.fromkeys(_inner_operators(node))) if has_graph else (),
         notes={
             _METADATA[entry.key]: entry.value for entry in node.metadata_props
             if entry.key in _METADATA and len(entry.value) <= _LONGEST_TEXT
         },
     )  # fmt: skip
+
+
+def _operator(node: Any) -> str:
+    name: str = node.op_type
+    return name if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
+
+
+def _inner_operators(node: Any) -> Iterator[str]:
+    """The operators in the graphs of a call, to any depth: protobuf itself reads no message of more than 100."""
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield _operator(inner)
+                yield from _inner_operators(inner)

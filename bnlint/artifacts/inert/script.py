@@ -32,6 +32,7 @@ _CODE: Final = "code/"
 _COMPRESSED: Final = (_CODE, "callstack_debug_map.pkl")
 """Members that torch compresses; the second stands in archives for its interpreter on mobile devices."""
 
+_KEEPING_STATISTICS: Final = ("batch_norm", "instance_norm")
 _MANGLED: Final = re.compile(r"___torch_mangle_\d+\.")
 
 
@@ -195,8 +196,10 @@ class _Reader:
                 tensors[name] = msgspec.structs.replace(tensor, parameter=name in unit.parameters)
             elif value is not None and is_scalar(value) and not isinstance(value, (bytes, Global)):
                 kept[name] = value
-        if not unit.children:
+        if "running_mean" in tensors or not unit.children:
             kept = _agreed(unit.calls) | kept
+        if not unit.children and unit.calls and all(call.operator in _KEEPING_STATISTICS for call in unit.calls):
+            kept.setdefault("track_running_stats", "running_mean" in tensors)
         return SavedModule(path, class_path(stub), kept, tensors)
 
     def _calls(self, stubs: Mapping[str, Stub], tensors: list[SavedTensor | None]) -> Iterator[ScriptCall]:
@@ -244,6 +247,8 @@ def _agreed(calls: list[CodeCall]) -> dict[str, Plain]:
     found: dict[str, Plain] = {}
     for name in ("momentum", "eps"):
         values = {call.arguments.get(name) for call in calls}
+        if name == "momentum" and values == {0.0} and any(call.arguments.get("training") is False for call in calls):
+            continue  # in eval mode torch writes 0 for a cumulative average, too
         if len(values) == 1 and None not in values:
             found[name] = values.pop()
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
 from typing import Any, Final
 
 import msgspec
 
-from bnlint.artifacts.inert.inline import inline_key, read_inline
 from bnlint.artifacts.inert.values import Global, Persistent, Stub, inline_storage, made_by, named
 
 
@@ -36,10 +38,31 @@ class SavedTensor(msgspec.Struct, frozen=True, array_like=True):
     @property
     def numel(self) -> int:
         """Number of elements."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape)
+
+    @property
+    def last(self) -> int:
+        """The last element of the storage that it uses, in elements; of a tensor without elements this says nothing."""
+        return self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+
+    @property
+    def end(self) -> int:
+        """The end of the part of the storage that it uses, in bytes."""
+        return (self.last + 1) * ITEM_SIZES[self.dtype]
+
+
+MOST_AXES: Final = 64
+"""Axes of a tensor; those of NumPy have as many at most."""
+
+
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides, in elements, of a tensor whose elements follow each other with the last axis first.
+
+    Args:
+        shape: Its shape.
+    """
+    steps = itertools.accumulate(reversed(shape[1:]), operator.mul, initial=1)
+    return tuple(steps)[::-1] if shape else ()
 
 
 ITEM_SIZES: Final = {
@@ -119,6 +142,8 @@ def as_storage(value: Any) -> Storage | None:
         value = (value.keywords or {}).get("wrap_storage") if isinstance(value.keywords, dict) else None
     blob = inline_storage(value.maker, value.arguments) if isinstance(value, Stub) else None
     if blob is not None:
+        from bnlint.artifacts.inert.inline import inline_key, read_inline  # only plain pickles have storages in bytes
+
         storage = as_storage(read_inline(blob).storage)
         return storage and msgspec.structs.replace(storage, key=inline_key(blob))
     identity = value.id if isinstance(value, Persistent) else None
@@ -142,7 +167,7 @@ def as_sizes(value: Any) -> tuple[int, ...] | None:
     """A shape, a stride or an offset; `None` where a value is none."""
     if made_by(value, "torch.Size") and isinstance(value.arguments, tuple) and value.arguments:
         value = value.arguments[0]
-    if not isinstance(value, (tuple, list)) or len(value) > 64 or not all(_is_size(item) for item in value):
+    if not isinstance(value, (tuple, list)) or len(value) > MOST_AXES or not all(_is_size(item) for item in value):
         return None
     return tuple(value)
 

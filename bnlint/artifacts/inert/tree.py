@@ -60,6 +60,15 @@ class SavedModule(msgspec.Struct, frozen=True):
         flag = self.attributes.get("training")
         return flag if isinstance(flag, bool) else None
 
+    @property
+    def class_name(self) -> str:
+        """Name of the class, without its package."""
+        return self.class_path.rpartition(".")[2]
+
+    def full_name(self, tensor: str) -> str:
+        """Name of one of its tensors in the whole model, as in `state_dict()`."""
+        return f"{self.path}.{tensor}" if self.path else tensor
+
 
 def is_module(value: Any) -> bool:
     """Whether a value is the stub of an `nn.Module`: all of them keep these three tables."""

@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def packages_to_allow(saved: Saved, packages: Sequence[str]) -> tuple[str, ...]:
+    """The packages whose admission would be enough for every module of a whole model to be known code.
+
+    Args:
+        saved: The model as data.
+        packages: The packages that the user admits already.
+
+    Returns:
+        Empty where all modules are known code, and where some are of classes that cannot be admitted.
+    """
+    foreign = foreign_packages(saved.modules, (NEURAL_NETWORKS, *packages))
+    return tuple(foreign) if all(map(_can_be_allowed, foreign)) else ()
+
+
+def _can_be_allowed(package: str) -> bool:
+    return bool(package) and package != "__main__" and package.partition(".")[0] != "torch"
+
+
 def live_model(saved: Saved, packages: Sequence[str]) -> tuple[nn.Module | None, str]:
     """Make a whole model live, if all that it holds is known code.
 
@@ -49,7 +67,7 @@ def live_model(saved: Saved, packages: Sequence[str]) -> tuple[nn.Module | None,
 def _why_foreign(packages: Sequence[str]) -> str:
     if "torch.fx" in packages:
         return "Not traced: the forward of a GraphModule is code in the file, which only `--trust` runs."
-    able = [package for package in packages if package and package != "__main__" and not package.startswith("torch.")]
+    able = [package for package in packages if _can_be_allowed(package)]
     if len(able) < len(packages) or not able:
         names = ", ".join(f"`{package}`" for package in packages if package) or "calls in the file"
         return f"Not traced: the model has classes from {names}, which are not known code."

@@ -21,6 +21,8 @@ def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
     Raises:
         NotKnownCodeError: It has hooks, replaces its own methods, or a table holds what does not belong there.
     """
+    if "training" not in state:
+        raise NotKnownCodeError(f"a `{kind.__name__}`", "which has no `training`")
     for name, usual in vars(nn.Module()).items():
         given = state.get(name, usual)
         expected = next((table for table in (dict, set, bool) if isinstance(usual, table)), object)

@@ -45,11 +45,10 @@ class Storages:
         region = self._regions.get(saved.storage) if saved.storage else None
         if region is None:
             raise NotKnownCodeError("a tensor", "whose values are not in the file")
-        item = ITEM_SIZES[saved.dtype]
-        last = saved.offset + sum((size - 1) * step for size, step in zip(saved.shape, saved.stride, strict=True))
-        self._left -= saved.numel * item
-        beyond = saved.numel and (last + 1) * item > region.size
-        if beyond or saved.numel * item > region.size or self._left < 0 or region.start + region.size > self._size:
+        size = saved.numel * ITEM_SIZES[saved.dtype]
+        self._left -= size
+        beyond = size and saved.end > region.size
+        if beyond or size > region.size or self._left < 0 or region.start + region.size > self._size:
             raise NotKnownCodeError("a tensor", "which is larger than its storage")
         try:
             tensor = torch.empty(0, dtype=getattr(torch, saved.dtype))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
-import json
-import os
 import pickle
 import pickletools
 import struct
-import subprocess
-import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,55 +19,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bnlint.artifacts.inert import sandbox
+from bnlint.artifacts.inert.child import Request
 from bnlint.artifacts.inert.machine import _CONSTANTS, _HANDLERS, _IGNORED, _LITERALS, BadPickleError, read_pickle
 from bnlint.artifacts.inert.sandbox import read_inert
 from bnlint.artifacts.inert.values import Stub
 from bnlint.artifacts.sniff import Kind
 from bnlint.errors import NotAnalysedError
-
-ROOT = Path(__file__).parents[3]
-
-
-def judge(cases: list[tuple[str, Path]]) -> list[str]:
-    """What the reader says of files, in a process where importing, running and writing are forbidden."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("judge.py"))],
-        input=json.dumps([(form, str(path)) for form, path in cases]),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answers: list[str] = json.loads(done.stdout)
-    return answers
-
-
-class Calls:
-    """Pickles as a call of a function."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self.call
-
-
-def commands(canary: Path) -> dict[str, Any]:
-    write = f"open({str(canary)!r}, 'w')"
-    return {
-        "os.system": Calls(os.system, f"touch {canary}"),
-        "eval": Calls(eval, write),
-        "exec": Calls(exec, write),
-        "importlib": Calls(__import__("importlib").import_module, "antigravity"),
-        "torch.load": Calls(torch.load, str(canary)),
-        "open": Calls(open, str(canary), "w"),
-        "subprocess": Calls(subprocess.check_call, ["touch", str(canary)]),
-        "getattr": Calls(getattr, Calls(__import__, "os"), "system"),
-        "nested": Calls(pickle.loads, pickle.dumps(Calls(os.system, f"touch {canary}"))),
-        "dict with a call as key and value": {"weights": [{"deep": (Calls(os.system, f"touch {canary}"),)}]},
-    }
+from tests.artifacts.inert.hostile import HOSTILE, commands, raw, rebuilt, rezipped, saved
+from tests.artifacts.judge import judge
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -88,35 +43,6 @@ def test_pickles_that_call_something_are_read_and_call_nothing(protocol: int, tm
     assert all(answer.startswith("read: ") for answer in answers)
     assert "posix.system" in answers[0] or "nt.system" in answers[0]
     assert not canary.exists()
-
-
-def raw(*parts: bytes) -> bytes:
-    return b"".join(parts)
-
-
-HOSTILE = {
-    "memo index of 2^32": raw(b"N", b"r", struct.pack("<I", 2**32 - 1), b"."),
-    "bytes of 10 GB that are not there": raw(b"\x8e", struct.pack("<Q", 10**10), b"."),
-    "text of 2^63 bytes": raw(b"\x8d", struct.pack("<Q", 2**63), b"."),
-    "bytearray(10**10)": raw(b"cbuiltins\nbytearray\n", b"\x8a\x05", (10**10).to_bytes(5, "little"), b"\x85R."),
-    "a name with dots": raw(b"\x80\x04\x8c\x02os\x8c\x0bpath.system\x93)R."),
-    "a name that is no text": raw(b"\x80\x04K\x01K\x02\x93."),
-    "an attribute set on a function": raw(b"ctorch._utils\n_rebuild_tensor_v2\n", b"}X\x04\x00\x00\x00evilK\x01sb."),
-    "OrderedDict.items shadowed": raw(b"ccollections\nOrderedDict\n)R", b"}X\x05\x00\x00\x00itemscos\nsystem\nsb."),
-    "codecs": raw(b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00zip\x74R."),
-    "a value from an empty stack": b"0.",
-    "no end": b"(((((",
-    "tuple of nothing": b"\x87.",
-    "dict without a value": raw(b"(K\x01d."),
-    "nested a million deep": raw(b"]" * 1_000_000, b"a" * 999_999, b"."),
-    "tuples a million deep as a key": raw(b"}", b")" + b"\x85" * 1_000_000, b"K\x01s."),
-    "doubled sixty times": raw(b"]", b"2\x86" * 60, b"."),
-    "a number of a million digits": raw(b"L", b"9" * 1_000_000, b"L\n."),
-    "extension code": b"\x82\x01.",
-    "a buffer outside the file": b"\x97.",
-    "persistent id of nonsense": raw(b"K\x01Q."),
-    "get of what was never put": b"h\x07.",
-}
 
 
 @pytest.fixture(scope="module")
@@ -146,22 +72,6 @@ def test_a_shadowed_method_is_only_an_entry() -> None:
     assert value.states
 
 
-def saved(value: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-def rezipped(
-    content: bytes, change: Callable[[str, bytes], tuple[str, bytes]], method: int = zipfile.ZIP_STORED
-) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", method) as new:
-        for name in old.namelist():
-            new.writestr(*change(name, old.read(name)))
-    return buffer.getvalue()
-
-
 def test_archives_that_lie(tmp_path: Path) -> None:
     good = saved(OrderedDict(weight=torch.randn(8)))
     keep = lambda name, data: (name, data)  # noqa: E731
@@ -185,28 +95,6 @@ def test_names_that_leave_the_folder_are_never_written(tmp_path: Path) -> None:
     (answer,) = judge([("zip", path)])
     assert answer.startswith("refused: ")
     assert [item.name for item in tmp_path.iterdir()] == ["model.pt"]
-
-
-def rebuilt(offset: int, size: tuple[int, ...], stride: tuple[int, ...], elements: int = 8) -> bytes:
-    """A state_dict whose one tensor is described with these numbers."""
-    good = saved(OrderedDict(weight=torch.randn(8)))
-
-    def change(name: str, data: bytes) -> tuple[str, bytes]:
-        if not name.endswith("data.pkl"):
-            return name, data
-        out = io.BytesIO()
-        pickler = pickle._Pickler(out, 2)  # type: ignore[attr-defined]
-        pickler.persistent_id = lambda item: item.key if isinstance(item, StorageKey) else None
-        arguments = (StorageKey(elements), offset, size, stride, False, OrderedDict())
-        pickler.dump({"weight": Calls(torch._utils._rebuild_tensor_v2, *arguments)})
-        return name, out.getvalue()
-
-    return rezipped(good, change)
-
-
-class StorageKey:
-    def __init__(self, elements: int) -> None:
-        self.key = ("storage", torch.FloatStorage, "0", "cpu", elements)
 
 
 @pytest.mark.parametrize(
@@ -274,11 +162,22 @@ def test_a_hostile_file_ends_in_one_sentence(tmp_path: Path) -> None:
 
 def test_memory_of_the_child_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pickle that builds sets without end stops at the limit of the child, not at that of the machine."""
-    smaller = "from bnlint.artifacts.inert import child; child.MEMORY = 1 << 27; from bnlint"
-    monkeypatch.setattr(sandbox, "_PROGRAM", sandbox._PROGRAM.replace("from bnlint", smaller))
+    monkeypatch.setattr(sandbox, "Request", functools.partial(Request, memory=1 << 27))
     path = tmp_path / "model.pt"
     path.write_bytes(raw(b"\x80\x04", b"\x8f" * 500_000, b"."))
     with pytest.raises(NotAnalysedError, match="it takes more memory than any model needs"):
+        read_inert(path, "model.pt", Kind.PICKLE)
+
+
+def test_one_long_text_in_many_places_does_not_fill_the_memory_of_who_asks(tmp_path: Path) -> None:
+    """The answer would hold it once for each place."""
+    path = tmp_path / "model.pt"
+    put, get = b"X" + struct.pack("<I", 1 << 24) + b"k" * (1 << 24) + b"q\x01", b"h\x01"
+    head = b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+    tail = b"X\x03\x00\x00\x00cpuK\x01tQK\x00))\x89}tR"
+    entries = (b"X\x01\x00\x00\x00" + bytes([97 + n]) + head + (get if n else put) + tail for n in range(16))
+    path.write_bytes(b"\x80\x02}(" + b"".join(entries) + b"u.")
+    with pytest.raises(NotAnalysedError, match="it describes more than any model needs"):
         read_inert(path, "model.pt", Kind.PICKLE)
 
 

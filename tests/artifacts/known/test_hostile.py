@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +10,9 @@ import pytest
 from bnlint.artifacts.known.packages import admitted
 from bnlint.artifacts.read import read
 from bnlint.errors import UsageError
-from tests.artifacts.known.pickles import Again, Call, Name, module, tensor, write
+from tests.artifacts.judge import LIVE, judge
+from tests.artifacts.known.pickles import TABLES, Again, Call, Name, module, tensor, write
 
-ROOT = Path(__file__).parents[3]
 LINEAR = Name("torch.nn.modules.linear", "Linear")
 SEQUENTIAL = Name("torch.nn.modules.container", "Sequential")
 IDENTITY = Name("torch.nn.modules.linear", "Identity")
@@ -73,6 +69,7 @@ def hostile(canary: Path) -> dict[str, tuple[Any, str]]:
         "a compiled call": (module(LINEAR, _compiled_call_impl=operator("relu")), "the method `_compiled_call_impl`"),
         "a hook": (module(LINEAR, _forward_hooks={0: Name("torch.nn.functional", "relu")}), "a hook"),
         "no table": (module(LINEAR, _forward_hooks=5), "`_forward_hooks` is a `int`"),
+        "without a flag": (Call(LINEAR, (), {table: {} for table in TABLES}), "has no `training`"),
         "no flag": (module(LINEAR, training="yes"), "`training` is a `str`"),
         "no parameter": (module(LINEAR, _parameters={"weight": 3}), "a `int` among the `_parameters`"),
         "a function as a module": (module(SEQUENTIAL, _modules={"0": operator("relu")}), "among the `_modules`"),
@@ -105,26 +102,11 @@ def hostile(canary: Path) -> dict[str, tuple[Any, str]]:
     }
 
 
-def judge(paths: list[Path]) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.artifacts.known.judge"],
-        input=json.dumps(list(map(str, paths))),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answers: list[str] = json.loads(done.stdout)
-    return answers
-
-
 def test_no_file_gets_more_than_known_code(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     cases = hostile(canary)
     paths = [write(tmp_path / f"{index}.pt", value, bytes(16)) for index, (value, _) in enumerate(cases.values())]
-    for (name, (_, words)), answer in zip(cases.items(), judge(paths), strict=True):
+    for (name, (_, words)), answer in zip(cases.items(), judge([(LIVE, path) for path in paths]), strict=True):
         assert answer.startswith("Not traced: "), name
         assert words in answer, name
         assert answer.endswith("."), name
@@ -134,7 +116,8 @@ def test_no_file_gets_more_than_known_code(tmp_path: Path) -> None:
 def test_odd_but_harmless_values_are_kept(tmp_path: Path) -> None:
     odd = module(LINEAR, big=1 << 63, pair=(1, [None, 2.5]), relu=operator("relu"), _parameters={"weight": None})
     empty = module(LINEAR, _parameters={"weight": tensor(4, (0, 1 << 61, 1 << 61), (1, 1, 1))})
-    answers = judge([write(tmp_path / "odd.pt", odd), write(tmp_path / "empty.pt", empty, bytes(16))])
+    paths = write(tmp_path / "odd.pt", odd), write(tmp_path / "empty.pt", empty, bytes(16))
+    answers = judge([(LIVE, path) for path in paths])
     assert answers == ["made a Linear of 0 tensors", "made a Linear of 1 tensors"]
 
 

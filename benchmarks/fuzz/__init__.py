@@ -1,0 +1,1 @@
+"""A coverage-guided search, with atheris, for files that bnlint neither reads nor refuses in a sentence."""

@@ -1,0 +1,73 @@
+"""The whole road from a file to the report, in this process: what the child does for untrusted files is done here."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import msgspec
+
+import bnlint
+import bnlint.artifacts.read
+import bnlint.looking.live
+import bnlint.tracing.onnx
+import bnlint.tracing.program
+from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.inert import child, reader
+from bnlint.artifacts.known.model import live_model
+from bnlint.artifacts.lazy_tensors import LazyTensors
+from bnlint.artifacts.saved import Saved
+from bnlint.errors import BnlintError
+from bnlint.linter import check
+from bnlint.reporters import FORMATS
+from bnlint.reporters.style import Style
+from tests.artifacts.forbidden import warm_up
+
+_LIVE: list[bool] = [False]
+
+
+def stay_here(live: bool) -> None:
+    """From now on read files in this process, and trace no model of `torch.nn` that a file holds.
+
+    Args:
+        live: Whether such a model is made at all; its own code is not what is searched.
+    """
+    _LIVE[0] = live
+    for module in pkgutil.walk_packages(bnlint.__path__, "bnlint."):
+        if module.name != "bnlint.__main__":  # all else is imported now, since nothing may be later
+            importlib.import_module(module.name)
+    warm_up()
+    vars(reader)["ask"] = _answer_here
+    vars(bnlint.artifacts.read)["_make_live"] = _as_data
+
+
+def read_and_report(path: Path) -> bool:
+    """Check one file and write the report of it in two formats.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        Whether it was read; false where it was refused in a sentence.
+    """
+    try:
+        report = check(path)
+    except BnlintError as error:
+        if "\n" in str(error):
+            raise AssertionError(f"no sentence: {error!r}") from error
+        return False
+    for render in FORMATS.values():
+        render(report, Style()).encode("utf-8", "backslashreplace")
+    return True
+
+
+def _as_data(name: str, saved: Saved, packages: tuple[str, ...]) -> Artifact:
+    why = live_model(saved, packages)[1] if _LIVE[0] else "Not traced."
+    tensors = LazyTensors(saved.tensors)
+    return Artifact(name, saved.form, saved=saved, tensors=tensors, notes=(*saved.notes, why), not_live=why)
+
+
+def _answer_here(request: bytes, *_: object) -> bytes:
+    found = msgspec.msgpack.decode(request, type=child.Request)
+    return msgspec.msgpack.encode(child.answer_of(child.reader_of(found.form), found))
