@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import re
@@ -39,6 +38,26 @@ class Imported:
 def is_import_string(text: str) -> bool:
     """Whether a text has the form `package.module:name`, with dots allowed on both sides."""
     return _FORM.fullmatch(text) is not None
+
+
+def import_string_meant(text: str) -> str:
+    """A question that names the import string that a name with dots alone, such as `package.Model`, may stand for.
+
+    Args:
+        text: What the user gave; nothing is imported.
+
+    Returns:
+        Empty where the first part of the name is no module.
+    """
+    from importlib.util import find_spec
+
+    package, dot, _ = text.partition(".")
+    if not dot or re.fullmatch(_NAME, text) is None:
+        return ""
+    if not (Path(package).is_dir() or Path(f"{package}.py").is_file() or find_spec(package) is not None):
+        return ""
+    module, _, name = text.rpartition(".")
+    return f"Did you mean `{module}:{name}`?"
 
 
 def import_model(text: str, kwargs: Mapping[str, Any] | None = None) -> Imported:
@@ -116,6 +135,8 @@ def _hidden_file(module: ModuleType) -> str:
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
+    import difflib  # only a mistake needs it
+
     by_lower_case = {known.lower(): known for known in names}
     close = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
     return f"Did you mean `{by_lower_case[close[0]]}`?" if close else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from bnlint.artifacts.inert.contents import Contents
 from bnlint.artifacts.inert.sandbox import ask_child
 from bnlint.artifacts.saved import Saved, of_contents
-from bnlint.errors import NotAnalysedError
 
 
 def read_package_archive(path: Path, name: str, key: str = "") -> Saved:
@@ -25,7 +26,5 @@ def read_package_archive(path: Path, name: str, key: str = "") -> Saved:
         NotAnalysedError: The file is damaged, holds neither a model nor weights, or holds several and none was chosen.
         UsageError: What was chosen is not there.
     """
-    contents = ask_child("package", path, name).contents
-    if contents is None:
-        raise NotAnalysedError(f"`{name}` holds no model.")
-    return of_contents(contents, path, name, key)
+    found = of_contents(ask_child("package", path, name, Contents), path, name, key)
+    return replace(found, form="package") if found.modules else found

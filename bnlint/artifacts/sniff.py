@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -51,6 +52,10 @@ _MODULE_INSTEAD: Final = (
     "Give the model that it was made from: an import string `package.module:name` with `--weights`."
 )
 _LEGACY_MAGIC: Final = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_LEGACY_MAGIC_IN_DIGITS: Final = b"L119547037146038801333356L\n."
+"""The same number in protocol 1."""
+_PICKLE_WITHOUT_HEAD: Final = re.compile(rb"c[\w.]+\n[\w.]+\n(?:p\d|q\x00|\()|\(dp\d|\}q\x00")
+"""Protocols 0 and 1 write no version: such a pickle begins with the name of a class, or with a dict."""
 _OTHER_FORMATS: Final = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -107,7 +112,8 @@ def sniff(file: BinaryIO) -> Content:
         return _safetensors(head, size)
     if head.startswith(b"PK\x03\x04"):
         return _zip(file)
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+    versioned = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if versioned or head.startswith(_LEGACY_MAGIC_IN_DIGITS) or _PICKLE_WITHOUT_HEAD.match(head):
         return _pickle(head)
     return _onnx(file, head, size) or _no_model(head, size)
 
@@ -174,7 +180,7 @@ def _program(inner: set[str]) -> Content:
 
 
 def _pickle(head: bytes) -> Content:
-    if _LEGACY_MAGIC in head[:32]:
+    if _LEGACY_MAGIC in head[:32] or head.startswith(_LEGACY_MAGIC_IN_DIGITS):
         return Content(Kind.TORCH_LEGACY, "a file of torch.save")
     return Content(Kind.PICKLE, "a Python pickle that torch.save did not write")
 

@@ -13,7 +13,7 @@ from bnlint.artifacts.inert.script_lines import SourceLine
 from bnlint.artifacts.inert.tensors import SavedTensor
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.stored import StoredTensor
-from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ def read_torchscript(path: Path, name: str, key: str = "") -> ScriptedModel:
     """
     if key:
         raise UsageError(f"`{name}` is a TorchScript archive, which holds one model: `--key` does not apply.")
-    script = ask_child("torchscript", path, name).script
-    if script is None:
-        raise NotAnalysedError(f"`{name}` holds no model.")
+    script = ask_child("torchscript", path, name, Script)
 
     def stored(tensor: SavedTensor) -> StoredTensor:
         return StoredTensor(tensor, path, name, script.regions.get(tensor.storage), script.little_endian)
@@ -83,9 +81,7 @@ def read_torchscript(path: Path, name: str, key: str = "") -> ScriptedModel:
         return ScriptedCall(call.module, call.operator, call.arguments, tensors, call.source)
 
     tensors = {
-        f"{module.path}.{own}".removeprefix("."): stored(tensor)
-        for module in script.modules
-        for own, tensor in module.tensors.items()
+        module.full_name(own): stored(tensor) for module in script.modules for own, tensor in module.tensors.items()
     }
     calls = tuple(map(scripted, script.calls))
     saved = Saved(
@@ -103,7 +99,7 @@ def _baked_training(calls: Iterable[ScriptedCall]) -> dict[str, bool]:
     """Modules whose code fixes the mode of their BatchNorm calls: whether one normalises by the batch for ever."""
     baked: dict[str, bool] = {}
     for call in calls:
-        if call.operator.endswith("batch_norm") and call.training is not None:
+        if call.operator.endswith(("batch_norm", "instance_norm")) and call.training is not None:
             baked[call.module] = baked.get(call.module, False) or call.training
     return baked
 

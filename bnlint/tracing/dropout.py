@@ -11,6 +11,7 @@ from torch import fx, nn
 from bnlint.tracing.arguments import argument
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import operator_name
+from bnlint.tracing.source import location, location_of_call
 
 _WHOLE_BRANCHES = frozenset({"stochastic_depth", "drop_path", "DropPath", "StochasticDepth"})
 _VARIANCE_KEPT = frozenset({
@@ -47,8 +48,8 @@ class Dropout:
 
     Attributes:
         probability: Chance that a value is dropped where dropout is active, from 0 to 1.
-        training: The flag that the call obeys: that of its module, or its argument. True for attention functions,
-            which have a probability and no flag.
+        training: The flag that the call obeys: that of its module during the call, or its argument. True for attention
+            functions, which have a probability and no flag.
         of_a_function: Whether a function is called, whose flag `eval()` does not set.
         changes_variance: Whether the variance of single values differs between training and inference. It does not
             for AlphaDropout, which is made to keep it. Stochastic depth drops whole branches of whole samples.
@@ -78,7 +79,8 @@ def dropout_of(node: fx.Node, attributes: Mapping[str, Any]) -> Dropout | None:
     if node.meta.get("role") not in (Role.DROPOUT, Role.ATTENTION):
         return None
     if node.op == "call_module":
-        return _of_module(attributes[str(node.target)])
+        module = attributes[str(node.target)]
+        return _of_module(module, node.meta.get("training", module.training))
     name = operator_name(node.target)
     is_attention = node.meta["role"] is Role.ATTENTION
     if is_attention and name not in _FUNCTIONS:
@@ -93,13 +95,20 @@ def dropout_of(node: fx.Node, attributes: Mapping[str, Any]) -> Dropout | None:
     return Dropout(_probability(argument(node, *signature.probability)), training, True, changes)
 
 
-def _of_module(module: nn.Module) -> Dropout:
+def place_of_call(node: fx.Node) -> str:
+    """Where a call stands in the user's code, such as `model.py:12`; the name of the call where that is not known."""
+    frame = node.meta.get("stack")
+    found = location(frame) if frame else location_of_call(node)
+    return f"{found.file}:{found.line}" if found is not None else str(node.meta.get("call_name") or node.name)
+
+
+def _of_module(module: nn.Module, training: bool) -> Dropout:
     names = {base.__name__ for base in type(module).__mro__}
     values = (getattr(module, name, None) for name in ("p", "drop_prob", "dropout"))
     probability = next((value for value in values if isinstance(value, (int, float))), None)
     unknown = "_DropoutNd" in names and probability is None
     changes = "_DropoutNd" in names and names.isdisjoint(_VARIANCE_KEPT)
-    return Dropout(1.0 if unknown else _probability(probability), module.training, False, changes)
+    return Dropout(1.0 if unknown else _probability(probability), training, False, changes)
 
 
 def _probability(value: object) -> float:

@@ -160,12 +160,18 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
     return dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
 
 
+def _attribute(argument: object) -> str:
+    """Name of the parameter or buffer that an argument is; empty for any other."""
+    return str(argument.meta.get("attribute", "")) if isinstance(argument, fx.Node) else ""
+
+
 def _layer(node: fx.Node, arguments: Mapping[str, Any]) -> tuple[str, bool]:
-    """Path of the layer, and whether it is a normalisation layer: by its statistics, else by the module stack."""
+    """Path of the layer, and whether it is a normalisation layer: by its tensors, else by the module stack."""
     for name in ("running_mean", "weight"):
-        owner = arguments.get(name)
-        if isinstance(owner, fx.Node) and isinstance(owner.meta.get("attribute"), str):
-            return owner.meta["attribute"].rpartition(".")[0], True
+        tensor = arguments.get(name)
+        path, _, own_name = _attribute(tensor).rpartition(".")
+        if own_name == name:  # else a tensor of another module, with which a function is called
+            return path, True
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     for path, cls in reversed(stack):
         class_name = cls if isinstance(cls, str) else cls.__name__

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
+from bnlint.artifacts.missing import missing_file
 from bnlint.errors import NotAnalysedError, UsageError
 
 _SPECIFICATION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?")
@@ -126,6 +127,7 @@ def read_values(path: Path) -> Any:
         path: A `.pt` or `.pth` file of `torch.save`, a `.npz` or `.npy` file of numpy, or a `.safetensors` file.
 
     Raises:
+        UsageError: If there is no such file.
         NotAnalysedError: If it cannot be read.
     """
     try:
@@ -140,7 +142,7 @@ def read_values(path: Path) -> Any:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise NotAnalysedError(f"There is no input file {path}.") from None
+        raise missing_file(str(path)) from None
     except Exception as error:
         cause = f"The input file {path} cannot be read ({type(error).__name__})."
         raise NotAnalysedError(cause, "Save tensors with torch.save or numpy.savez.") from error

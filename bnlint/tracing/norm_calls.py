@@ -104,8 +104,11 @@ def module_uses_batch_statistics(module: nn.Module, kind: NormKind, training: bo
     if baked is not None:
         return baked
     if not isinstance(module, _NormBase):
+        if kind is NormKind.INSTANCE and getattr(module, "running_mean", None) is not None:  # a scripted one
+            return training
         return kind is not NormKind.BATCH or (not is_frozen_batch_norm(module) and training)
-    return training or module.running_mean is None or module.running_var is None
+    statistics = (getattr(module, name, None) for name in ("running_mean", "running_var"))  # someone may delete them
+    return training or all(tensor is None for tensor in statistics)
 
 
 def _function_call(

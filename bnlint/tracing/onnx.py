@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bnlint.artifacts.lazy_tensors import LazyTensors
 from bnlint.artifacts.onnx_file import OnnxModel
+from bnlint.tracing.contradictions import of_onnx
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.kinds import How, Role
 from bnlint.tracing.onnx_graph import OnnxGraph
+from bnlint.tracing.onnx_hidden import hidden_norms
 from bnlint.tracing.onnx_norms import OnnxNorms
 from bnlint.tracing.onnx_parts import put_together
 from bnlint.tracing.program import looking_into
@@ -26,14 +28,17 @@ def trace_onnx(model: OnnxModel) -> Trace:
     Raises:
         NotAnalysedError: The graph contradicts itself.
     """
-    with looking_into(model.name):
+    with looking_into(model.name, lambda: of_onnx(model)):
         contents = put_together(model.contents)
         graph = OnnxGraph(contents).graph
         norms = OnnxNorms(graph, contents, LazyTensors(model.tensors))
         inputs = Inputs(tuple(node.meta["val"] for node in graph.nodes if node.meta["role"] is Role.INPUT))
+        hidden = hidden_norms(contents)
         return Trace(
             graph=graph,
             how=How.EXPORTED,
+            reason=f"Not looked at: {', '.join(hidden)}." if hidden else "",
+            all_norms_seen=not hidden,
             inputs=str(inputs),
             inputs_assumed=contents.batch_assumed,
             batch_size=inputs.batch_size,

@@ -107,7 +107,8 @@ class OnnxGraph:
         if call.has_graph:
             return unknown_operator, tuple(inputs)
         first, second = (self._constants.get(name) for name in (*call.inputs, "", "")[:2])
-        if call.operator == "Gather" and first is not None and len(first.shape) == 2 and second is None:
+        looks_up = call.operator == "Gather" and len(inputs) == 2 and second is None
+        if looks_up and first is not None and len(first.shape) == 2:
             return F.embedding, (inputs[1], inputs[0])
         if call.operator == "MatMul" and second is not None:
             return F.linear, tuple(inputs)
@@ -145,6 +146,8 @@ class OnnxGraph:
 
     def _results(self, call: OnnxNode, node: fx.Node) -> None:
         taken = [name for name in call.outputs if name]
+        if not taken:
+            return
         if len(call.outputs) == 1:
             self._made(call.outputs[0], node)
         elif taken == list(call.outputs[:1]) or call.operator in _FIRST_RESULT:

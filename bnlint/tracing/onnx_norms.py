@@ -56,6 +56,7 @@ class OnnxNorms:
 
     def _call(self, node: fx.Node, call: OnnxNode, kind: NormKind) -> NormCall:
         layer = norm_layer(call)
+        functional = layer is None and not _by_weights(call) and module_of(call) is not None
         source = node.args[0] if node.args else None
         in_parts = IN_PARTS in call.notes
         node.meta["tensors_unknown"] = in_parts
@@ -63,17 +64,17 @@ class OnnxNorms:
         epsilon = call.attributes.get("epsilon", None if in_parts else _EPSILON)
         if isinstance(epsilon, (int, float)):
             arguments["eps"] = as_written(epsilon)
-        if kind is NormKind.BATCH:
+        if kind is NormKind.BATCH and not in_parts:
             arguments |= _momentum(call)
         return NormCall(
             node=node,
             input_node=source if isinstance(source, fx.Node) else None,
-            layer=layer[0] if layer is not None else self._path(call),
+            layer=layer[0] if layer is not None else (module_of(call) or "") if functional else self._path(call),
             kind=kind,
             module=None,
             registered=True,
-            functional=layer is None and module_of(call) is not None,
-            uses_batch_statistics=_trains(call, self._contents.opset) if kind is NormKind.BATCH else True,
+            functional=functional,
+            uses_batch_statistics=_uses_batch_statistics(call, kind, self._contents.opset),
             arguments=arguments,
             location=node.meta.get("location"),
         )
@@ -114,9 +115,15 @@ class _Attributes(Mapping[str, Tensor]):
         return name == _UNKNOWN or name in self._tensors
 
 
+def _uses_batch_statistics(call: OnnxNode, kind: NormKind, opset: int) -> bool | None:
+    if kind in (NormKind.BATCH, NormKind.INSTANCE) and IN_PARTS in call.notes:
+        return None  # statistics are somewhere among the parts, or are not
+    return _trains(call, opset) if kind is NormKind.BATCH else True
+
+
 def _trains(call: OnnxNode, opset: int) -> bool | None:
     """Whether a BatchNormalization normalises by the batch; `None` where an old file says both."""
-    if opset >= _MODE_IS_ATTRIBUTE:
+    if opset >= _MODE_IS_ATTRIBUTE or "training_mode" in call.attributes:
         return bool(call.attributes.get("training_mode", 0))
     several = len([name for name in call.outputs if name]) > 1
     if opset >= _MODE_IS_OUTPUTS:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bnlint.artifacts.lazy_tensors import LazyTensors
 from bnlint.artifacts.program_archive import SavedProgram
 from bnlint.errors import BnlintError, NotAnalysedError
+from bnlint.tracing.contradictions import of_program
 from bnlint.tracing.exported import trace_of_graph
-from bnlint.tracing.saved_graph import build_graph
+from bnlint.tracing.saved_graph import BadGraphError, build_graph
 from bnlint.tracing.trace import Trace
 
 
@@ -26,24 +27,29 @@ def trace_program(program: SavedProgram) -> Trace:
     Raises:
         NotAnalysedError: The graph contradicts itself.
     """
-    with looking_into(program.name):
+    with looking_into(program.name, lambda: of_program(program)):
         return trace_of_graph(build_graph(program.graph_module), LazyTensors(program.tensors))
 
 
 @contextmanager
-def looking_into(name: str) -> Iterator[None]:
+def looking_into(name: str, contradiction: Callable[[], str]) -> Iterator[None]:
     """A block that works on a graph from a file, which may be wrong in any way.
 
     Args:
         name: What the user called the file.
+        contradiction: Says what is wrong with the graph; it is asked only where the block fails.
 
     Raises:
-        NotAnalysedError: In place of whatever is raised in the block.
+        NotAnalysedError: In place of what is raised in the block, where the graph is the reason. What it does not
+            explain is a mistake of bnlint's own, and is raised as it is.
     """
     try:
         yield
     except BnlintError:
         raise
     except Exception as error:
-        cause = f"`{name}` is damaged: its graph contradicts itself ({type(error).__name__}: {error})."
+        problem = str(error) if isinstance(error, BadGraphError) else contradiction()
+        if not problem:
+            raise
+        cause = f"`{name}` is damaged: its graph contradicts itself: {problem}."
         raise NotAnalysedError(cause, "Export the model again.") from error

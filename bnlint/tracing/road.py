@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import fx, nn
@@ -82,28 +83,32 @@ def _whole(recorded: Record, inputs: Inputs, how: How, reason: str) -> Trace:
 
 def _fall_back(model: nn.Module, best: tuple[Record, Inputs] | None, deadline: float) -> Trace:
     """Without an input, or with a forward that fails: symbolic tracing, then parts, then nothing."""
-    why = _why(model, best)
+    why, advice = _why(model, best)
     looped = best is not None and isinstance(best[0].error, OutOfTime)
     traced = None if looped else symbolic(model, max(_LEAST, _left(deadline)))  # the same code would loop again
     if isinstance(traced, Symbolic) and not traced.opaque:
         calls = _calls(traced.graph, traced.attributes, model)
-        return Trace(traced.graph, How.SYMBOLIC, why, norm_calls=calls, attributes=traced.attributes)
+        return Trace(traced.graph, How.SYMBOLIC, why, advice, norm_calls=calls, attributes=traced.attributes)
     if best is not None and best[0].norm_calls and not looped:
         graph, attributes, shown = best[0].graph, best[0].attributes, best[1]
     elif isinstance(traced, Symbolic):
         graph, attributes, shown = traced.graph, traced.attributes, None
     else:
         graph, attributes, shown = fx.Graph(), {}, best[1] if best is not None else None
-    return _partial(model, graph, attributes, shown, why, deadline)
+    return replace(_partial(model, graph, attributes, shown, why, deadline), advice=advice)
 
 
-def _why(model: nn.Module, best: tuple[Record, Inputs] | None) -> str:
+def _why(model: nn.Module, best: tuple[Record, Inputs] | None) -> tuple[str, str]:
+    """Why the model could not be recorded, and what would let it be."""
+    flags = suggested_flags(model)
     if best is None:
-        return f"no input is known; give one with {suggested_flags(model)}"
-    failure = describe(best[0].error)
-    if not best[1].assumed or isinstance(best[0].error, OutOfTime):
-        return failure
-    return f"with the assumed input {best[1]} {failure}; give another with {suggested_flags(model)}"
+        return f"no input is known; give one with {flags}", f"give an input with {flags}"
+    failure, assumed = describe(best[0].error), best[1].assumed
+    if isinstance(best[0].error, OutOfTime):
+        return failure, "give the forward more time with `--timeout SECONDS`, or a smaller input"
+    if not assumed:
+        return failure, f"mend the forward, or give an input that it accepts with {flags}"
+    return f"with the assumed input {best[1]} {failure}; give another with {flags}", f"give another input with {flags}"
 
 
 def _partial(

@@ -82,7 +82,8 @@ _OPERATORS: dict[Role, str] = {
     Role.CONSTANT: (
         "zeros ones empty full arange linspace rand randn eye tensor as_tensor scalar_tensor zeros_like ones_like"
         " empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full new_tensor tril_indices"
-        " triu_indices logspace from_numpy randint randperm empty_strided lift_fresh bernoulli"
+        " triu_indices logspace from_numpy randint randperm empty_strided lift_fresh bernoulli _assert_tensor_metadata"
+        " _assert_async _assert_scalar"
     ),
 }
 

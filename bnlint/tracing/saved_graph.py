@@ -20,6 +20,7 @@ from bnlint.artifacts.program_schema import (
     InputSpec,
     Named,
     NamedArgument,
+    Number,
     OptionalNamed,
     SymbolicNumber,
 )
@@ -50,8 +51,8 @@ def build_graph(program: GraphModule) -> fx.Graph:
         `location`; inputs have a `role`, and `attribute` where they stand for a parameter, a buffer or a constant.
 
     Raises:
-        BadGraphError: A value is used before it is made, made twice, or the graph and its signature differ.
-        ValueError: A number is none.
+        BadGraphError: A value is used before it is made, made twice, a number is none, or the graph and its signature
+            differ.
     """
     return _Builder(program).build()
 
@@ -140,9 +141,9 @@ class _Builder:
         if argument.as_none is not UNSET:
             return None
         if argument.as_float is not UNSET:
-            return float(argument.as_float)
+            return _float(argument.as_float)
         if argument.as_floats is not UNSET:
-            return [float(number) for number in argument.as_floats]
+            return [_float(number) for number in argument.as_floats]
         if argument.as_scalar_type is not UNSET:
             return getattr(torch, DTYPES.get(argument.as_scalar_type, ""), None)
         if argument.as_graph is not UNSET:
@@ -213,6 +214,13 @@ class _Builder:
         if name not in self._nodes:
             raise BadGraphError(f"its graph uses the value `{name}` before it is made")
         return self._nodes[name]
+
+
+def _float(number: Number) -> float:
+    try:
+        return float(number)
+    except ValueError:
+        raise BadGraphError(f"`{number}` stands for a number") from None
 
 
 def _plain(name: str | None) -> str | None:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.jit import ScriptModule
 
 _TRAINING = 5
-"""Position of `training` among the arguments of `aten::batch_norm`."""
+"""Position of `training` among the arguments of `aten::batch_norm`, and of what is its like in `instance_norm`."""
 
 
 def baked_training(module: nn.Module) -> bool | None:
@@ -19,11 +19,14 @@ def baked_training(module: nn.Module) -> bool | None:
         module: Any module.
 
     Returns:
-        `None` where the mode is no constant, for other modules, and for code without `batch_norm`.
+        `None` where the mode is no constant, for other modules, and for code without a call of either.
     """
     if not isinstance(module, ScriptModule) or not hasattr(module, "inlined_graph"):
         return None
     graph = module.inlined_graph  # its nodes live no longer than the graph
-    calls = graph.findAllNodes("aten::batch_norm", recurse=True)  # type: ignore[attr-defined]
-    modes = {list(call.inputs())[_TRAINING].toIValue() for call in calls}
+    modes = {
+        list(call.inputs())[_TRAINING].toIValue()
+        for operator in ("aten::batch_norm", "aten::instance_norm")
+        for call in graph.findAllNodes(operator, recurse=True)  # type: ignore[attr-defined]
+    }
     return modes.pop() if len(modes) == 1 else None

@@ -60,6 +60,7 @@ class Trace:
             `role`, `stack` (file, line, function of the user's call), and for normalisation calls `layer`.
         how: How the graph came about.
         reason: Why there is no better graph, one sentence; empty for a full record.
+        advice: What would give a better graph, a clause such as "give an input with `--input 1x3xHxW`"; likewise.
         inputs: The inputs of the run in words, such as `1x3x224x224:float32`; empty where none was run.
         inputs_assumed: Whether bnlint chose the inputs.
         example: The inputs themselves, for another run; `None` where none was run.
@@ -67,11 +68,13 @@ class Trace:
         norm_calls: Normalisation calls in call order.
         attributes: What the `get_attr` and `call_module` targets stand for: the user's own objects.
         complete: Whether every value in the graph is explained by the graph; false for parts and opaque regions.
+        all_norms_seen: Whether every normalisation call is among `norm_calls`; false where others are known to be.
     """
 
     graph: fx.Graph
     how: How
     reason: str = ""
+    advice: str = ""
     inputs: str = ""
     inputs_assumed: bool = False
     example: Inputs | None = None
@@ -79,6 +82,7 @@ class Trace:
     norm_calls: tuple[NormCall, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = True
+    all_norms_seen: bool = True
 
     def graph_module(self) -> fx.GraphModule:
         """The graph as a module that shares the user's own leaf modules and parameters.

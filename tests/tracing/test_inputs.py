@@ -94,7 +94,7 @@ class Marked:
     """Something whose loading would run code."""
 
 
-@pytest.mark.parametrize("content", ["missing", "text", "object", "number", "pickled array"])
+@pytest.mark.parametrize("content", ["text", "object", "number", "pickled array"])
 def test_a_file_that_holds_no_tensors(tmp_path: Path, content: str) -> None:
     path = tmp_path / ("x.npy" if content == "pickled array" else "x.pt")
     if content == "text":
@@ -108,6 +108,11 @@ def test_a_file_that_holds_no_tensors(tmp_path: Path, content: str) -> None:
     with pytest.raises(NotAnalysedError) as caught:
         as_inputs(str(path))
     assert path.name in caught.value.cause
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no file .*x\.pt"):
+        as_inputs(str(tmp_path / "x.pt"))
 
 
 def test_the_batch_size_is_the_first_axis_that_all_tensors_share() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import nn
 import bnlint
 import tests.torchvision_ops  # noqa: F401 — before torchvision
 from bnlint.artifacts import onnx_file
-from bnlint.artifacts.inert.child import Answer
 from bnlint.artifacts.inert.onnx_contents import read_onnx
 from bnlint.facts.records import NormFacts
 from bnlint.facts.unknown import UNKNOWN
@@ -29,7 +27,7 @@ SQUARE = VALUES | {"fc.weight": numpy.ones((4, 4), "f"), "fc.bias": numpy.ones(4
 @pytest.fixture(autouse=True)
 def without_child_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starting one takes longer than all else; `tests/artifacts/test_onnx.py` has it."""
-    monkeypatch.setattr(onnx_file, "ask_child", lambda form, path, name: Answer(onnx=read_onnx(path)))
+    monkeypatch.setattr(onnx_file, "ask_child", lambda form, path, name, result: read_onnx(path))
 
 
 @pytest.fixture
@@ -123,6 +121,13 @@ def test_what_an_unknown_operator_gives_is_unknown(operator: str, facts_of: Any)
     assert facts.fed_by is UNKNOWN
 
 
+@pytest.mark.parametrize(
+    "odd", [call("Relu", ["x"]), call("Relu", ["x"], ""), call("Gather", ["conv.weight"], "g"), call("Dropout", [])]
+)
+def test_calls_that_take_or_give_too_little_hinder_nothing(odd: onnx.NodeProto, facts_of: Any) -> None:
+    assert facts_of([odd, *CONV_NORM]).layer == "bn"
+
+
 def test_a_call_with_graphs_of_its_own_is_unknown(facts_of: Any) -> None:
     branch = helper.make_graph(
         [call("Relu", ["x"], "inner")], "branch", [], [helper.make_tensor_value_info("inner", 1, None)]
@@ -131,6 +136,34 @@ def test_a_call_with_graphs_of_its_own_is_unknown(facts_of: Any) -> None:
     calls = [call("If", ["condition"], "before", then_branch=branch, else_branch=branch), NORMALISE]
     facts = facts_of(calls, VALUES | {"condition": condition}, shape=(4, 4), output="after")
     assert facts.fed_by is UNKNOWN
+
+
+def test_normalisation_in_a_branch_is_not_taken_for_none(tmp_path: Path) -> None:
+    """A whole model in an `If`, as it is where the rate of a sound chooses among two."""
+    results = [helper.make_tensor_value_info("inner", 1, None)]
+    deep = helper.make_graph([call("BatchNormalization", ["x", *NORM], "inner")], "deep", [], results)
+    branch = helper.make_graph([call("If", ["rate"], "inner", then_branch=deep, else_branch=deep)], "b", [], results)
+    constants = VALUES | {"rate": numpy.array(True)}
+    path = saved(tmp_path / "m.onnx", [call("If", ["rate"], "y", then_branch=branch, else_branch=branch)], constants)
+    report = bnlint.check(path)
+    assert report.coverage.reason == "Not looked at: `BatchNormalization` in the graphs of `If`."
+    assert not report.findings
+    assert "BN003" in {item.code for item in report.not_run}
+
+
+def test_normalisation_of_another_library_is_not_taken_for_none(tmp_path: Path) -> None:
+    fused = helper.make_node("SkipLayerNormalization", ["x", "x"], ["y"], domain="com.microsoft")
+    report = bnlint.check(saved(tmp_path / "m.onnx", [fused], {}))
+    assert report.coverage.reason == "Not looked at: `com.microsoft::SkipLayerNormalization`."
+    assert "BN003" in {item.code for item in report.not_run}
+
+
+def test_branches_without_normalisation_hide_none(tmp_path: Path) -> None:
+    results = [helper.make_tensor_value_info("inner", 1, None)]
+    branch = helper.make_graph([call("Relu", ["x"], "inner")], "branch", [], results)
+    calls = [call("If", ["rate"], "y", then_branch=branch, else_branch=branch)]
+    report = bnlint.check(saved(tmp_path / "m.onnx", calls, {"rate": numpy.array(True)}))
+    assert [finding.code for finding in report.findings] == ["BN003"]
 
 
 def test_functions_of_the_file_are_looked_into(facts_of: Any) -> None:
@@ -214,7 +247,16 @@ def test_a_group_norm_in_parts_is_one_layer(tmp_path: Path) -> None:
     assert facts.affine is UNKNOWN
 
 
-HOSTILE_NOTES = ["[" * 5000, "__import__('os')", "{}", "[1, None]", "['a.BatchNorm2d']" * 2, "\x00"]
+HOSTILE_NOTES = [
+    "[" * 5000,
+    "__import__('os')",
+    "{}",
+    "{[]: 1}",
+    "['" + r"\'" * 30_000,
+    "[1, None]",
+    "['a.BatchNorm2d']" * 2,
+    "\x00",
+]
 
 
 @pytest.mark.parametrize("note", HOSTILE_NOTES)
@@ -250,23 +292,36 @@ def test_the_exporter_tells_the_mode_that_it_was_given(training: bool, tmp_path:
     assert not codes & {"BN101", "BN103"}
 
 
-PROGRAMS_DO_NOT_SAY = {
-    "class_name", "spatial_dims", "training", "model_training", "parameters_frozen", "training_after_eval",
-    "training_after_train", "synchronised", "foldable", "folds_into", "fold_obstacle", "statistics_move_in_eval",
-    "has_batch_counter", "batches_counted", "usual_batches_counted", "batches_counted_ratio", "left_in_onnx",
-    "location", "definition",
-}  # fmt: skip
+BATCH_NORM = (["", "bn", "op"], ["Net", "torch.nn.modules.batchnorm.BatchNorm2d", "aten.batch_norm.default"])
 
 
-def test_a_resnet_has_the_same_facts_live_and_exported(tmp_path: Path) -> None:
-    from torchvision.models import resnet18
+def of_layer(operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> onnx.NodeProto:
+    return noted(call(operator, inputs, *outputs, **attributes), *BATCH_NORM)
 
-    model = with_plausible_statistics(resnet18(num_classes=4)).eval()
-    images = torch.randn(2, 3, 32, 32)
-    live = bnlint.inspect(model, inputs=(images,), run=False)
-    table = bnlint.inspect(exported(model, tmp_path / "model", images, optimize=False))
-    assert [facts.layer for facts in table.norms] == [facts.layer for facts in live.norms]
-    assert all(facts.left_in_onnx for facts in table.norms)
-    for ours, theirs in zip(table.norms, live.norms, strict=True):
-        differ = {field.name for field in fields(NormFacts) if getattr(ours, field.name) != getattr(theirs, field.name)}
-        assert differ <= PROGRAMS_DO_NOT_SAY
+
+def test_a_scale_that_the_exporter_makes_is_none(facts_of: Any) -> None:
+    ones = of_layer("Expand", ["one", "four"], "ones")
+    normalise = of_layer("BatchNormalization", ["convolved", "ones", "ones", *NORM[2:]], "normalised")
+    constants = VALUES | {"one": numpy.ones(1, "f"), "four": numpy.array([4])}
+    facts = facts_of([CONV_NORM[0], ones, normalise, CONV_NORM[2]], constants)
+    assert (facts.layer, facts.affine, facts.has_running_statistics) == ("bn", False, True)
+    assert facts.uses_batch_statistics is False
+
+
+def test_statistics_that_the_graph_takes_from_the_batch_are_none(facts_of: Any) -> None:
+    mean = of_layer("ReduceMean", ["convolved", "axes"], "mean", keepdims=0)
+    square = of_layer("ReduceSumSquare", ["convolved", "axes"], "square", keepdims=0)
+    normalise = of_layer("BatchNormalization", ["convolved", *NORM[:2], "mean", "square"], "normalised")
+    facts = facts_of([CONV_NORM[0], mean, square, normalise, CONV_NORM[2]], VALUES | {"axes": numpy.array([0, 2, 3])})
+    assert (facts.affine, facts.has_running_statistics, facts.uses_batch_statistics) == (True, False, True)
+    assert facts.fed_by == {"convolution"}
+
+
+def test_a_scale_that_is_converted_is_one(facts_of: Any) -> None:
+    """Of another layer by its name: weights of the same values are written once."""
+    converted = of_layer("Abs", ["other.weight"], "scale")
+    normalise = of_layer("BatchNormalization", ["convolved", "scale", *NORM[1:]], "normalised")
+    constants = VALUES | {"other.weight": VALUES["bn.weight"]}
+    facts = facts_of([CONV_NORM[0], converted, normalise, CONV_NORM[2]], constants)
+    assert (facts.affine, facts.zero_scale_share) == (True, UNKNOWN)
+    assert facts.has_running_statistics is True
