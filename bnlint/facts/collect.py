@@ -9,16 +9,17 @@ from typing import Any
 from torch import fx
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.facts.advice import advice_for
 from bnlint.facts.bias import Biases
 from bnlint.facts.comparison import Comparison
-from bnlint.facts.dropout import DropoutBefore, dropouts_ignoring_eval
+from bnlint.facts.dropout import DropoutBefore, dropouts_ignoring_eval, why_dropouts_unknown
 from bnlint.facts.file_calls import file_calls
 from bnlint.facts.flow import Flow
 from bnlint.facts.foldability import Foldability
-from bnlint.facts.layers import NormLayer
+from bnlint.facts.layers import NormLayer, layers_read
 from bnlint.facts.mode import ignores_eval
 from bnlint.facts.observed import Observed
-from bnlint.facts.onnx_export import batch_norms_exported_in_training, left_in_onnx
+from bnlint.facts.onnx_export import batch_norms_exported_in_training, dropout_before, left_in_onnx
 from bnlint.facts.own import OwnFacts
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.samples import Samples
@@ -100,12 +101,16 @@ class _Collector:
         self._streams = streams_by_layer(trace, flow)
         self._foldability = Foldability(artifact.module, trace)
         self._call_counts = Counter(call.layer for call in trace.norm_calls)
+        self._read = layers_read(trace)
         self._class_locations: dict[str, Location | None] = {}
 
     def table(self) -> FactTable:
         norms = [self._of_call(call) for call in self._trace.norm_calls]
         norms += [self._uncalled(layer) for path, layer in self._layers.items() if path not in self._call_counts]
-        return FactTable(self._model(norms), tuple(norms), self._available())
+        model = self._model(norms)
+        reasons = self._observed.reasons | why_dropouts_unknown(self._trace, model.dropouts_ignoring_eval)
+        advice = advice_for(self._artifact, self._trace.advice)
+        return FactTable(model, tuple(norms), self._available(), advice, reasons)
 
     def _available(self) -> frozenset[Need]:
         available = set()
@@ -134,7 +139,7 @@ class _Collector:
             graph=str(self._trace.how),
             graph_reason=self._trace.reason,
             can_be_traced=module is not None or traced,
-            norm_calls=len(self._trace.norm_calls) if traced else UNKNOWN,
+            norm_calls=len(self._trace.norm_calls) if traced and self._trace.all_norms_seen else UNKNOWN,
             batch_norms_exported_in_training=batch_norms_exported_in_training(self._artifact.onnx),
             **file_calls(self._artifact.saved),
             **self._observed.model(norms),
@@ -169,7 +174,7 @@ class _Collector:
             feeds=self._surroundings.feeds(call),
             identity_branch=self._surroundings.identity_branch(call),
             sequence_evidence=self._surroundings.sequence_evidence(call),
-            dropout_before=self._dropout.of(call),
+            dropout_before=dropout_before(self._artifact.onnx, self._dropout.of(call)),
             bias_before=self._biases.before(call, shape.get("channel_axis", UNKNOWN)),
             left_in_onnx=left_in_onnx(self._artifact.onnx, call),
             streams=self._streams[call.layer],
@@ -185,7 +190,7 @@ class _Collector:
     def _uncalled(self, layer: NormLayer) -> NormFacts:
         """A layer that the run did not call: with a complete graph that is a fact, otherwise nothing is known."""
         seen: dict[str, Any] = {"functional": False}
-        if self._trace.how is not How.NONE and self._trace.complete:
+        if self._trace.how is not How.NONE and self._trace.complete and layer.path not in self._read:
             nothing: frozenset[str] = frozenset()
             seen |= {"calls": 0, "fed_by": nothing, "feeds": nothing, "sequence_evidence": nothing}
             seen |= {"identity_branch": False, "dropout_before": 0.0, "bias_before": nothing, "streams": 0}

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.saved import Saved
 from bnlint.facts import saved_layers
+from bnlint.facts.advice import advice_for
 from bnlint.facts.comparison import Comparison
 from bnlint.facts.file_calls import file_calls
 from bnlint.facts.gains import Arithmetic, NumberFacts, number_facts
-from bnlint.facts.mode import ignores_eval
+from bnlint.facts.mode import learns_statistics, mode_facts
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.saved_layers import SavedNormLayer, saved_norm_layers
 from bnlint.facts.setup import TrainingSetup, setup_facts
-from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
 from bnlint.tracing.kinds import How, NormKind
+
+_SHARD: Final = re.compile(r"-\d{5}-of-\d{5}\.\w+$")
+"""How the Hugging Face libraries name the files of one set of weights."""
 
 
 def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy_dtype: str | None = None) -> FactTable:
@@ -36,32 +41,35 @@ def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy
     numbers = [_numbers(layer, deploy_dtype) for layer in layers]
     comparison = Comparison(numbers)
     root = saved.modules[0].training if saved.modules else None
+    part = not saved.modules and _SHARD.search(artifact.target) is not None
     records = []
     for layer, own in zip(layers, numbers, strict=True):
         records.append(
             NormFacts(
                 layer=layer.path,
-                kind=str(layer.kind),
+                kind=UNKNOWN if layer.kind is None else str(layer.kind),
                 functional=False,
                 registered=UNKNOWN if layer.module is None else True,
                 **_folding(layer.kind),
                 **setup_facts(setup),
-                **own,
                 **comparison.facts(own, among_them=True),
+                **{**own, **saved_layers.statistics_unknown(layer, part=part)},
                 **_of_module(layer, root, saved.baked_training.get(layer.path)),
             )
         )
-    return FactTable(_model(artifact, saved, layers), tuple(records), _available(saved, layers) | setup.declared)
+    available = _available(saved, layers) | setup.declared
+    return FactTable(_model(artifact, saved, layers), tuple(records), available, advice_for(artifact))
 
 
 def _model(artifact: Artifact, saved: Saved, layers: Sequence[SavedNormLayer]) -> ModelFacts:
     root = saved.modules[0] if saved.modules else None
+    kinds = [layer.kind for layer in layers]
     return ModelFacts(
-        class_name=UNKNOWN if root is None else saved_layers.class_name(root),
+        class_name=UNKNOWN if root is None else root.class_name,
         form=artifact.form,
         training=UNKNOWN if root is None or root.training is None else root.training,
         norm_layers=len(layers),
-        batch_norm_layers=sum(layer.kind is NormKind.BATCH for layer in layers),
+        batch_norm_layers=UNKNOWN if None in kinds else kinds.count(NormKind.BATCH),
         graph=str(How.NONE),
         can_be_traced=False,
         **file_calls(saved),
@@ -78,35 +86,33 @@ def _available(saved: Saved, layers: Sequence[SavedNormLayer]) -> frozenset[Need
 def _numbers(layer: SavedNormLayer, deploy_dtype: str | None) -> NumberFacts:
     if layer.module is None:
         return number_facts(layer.tensors, Arithmetic(UNKNOWN, deployed_in=deploy_dtype))
-    eps = saved_layers.configuration(layer.module)["eps"]
+    eps = UNKNOWN if layer.configuration is None else layer.configuration["eps"]
     return number_facts(layer.tensors, Arithmetic(eps, saved_layers.computes_by_hand(layer.module), deploy_dtype))
 
 
 def _of_module(layer: SavedNormLayer, root_training: bool | None, baked: bool | None) -> dict[str, Any]:
     """What the attributes of the module say; its mode only where its flag is there, or its code fixes it."""
     module = layer.module
-    if module is None:
+    if module is None or layer.kind is None or layer.configuration is None:
         return {}
-    facts = saved_layers.configuration(module)
+    facts: dict[str, Any] = {**layer.configuration}
     if module.training is None or root_training is None:
         return facts
-    held = root_training and not module.training
-    training: bool | None = module.training if baked is None else None
-    uses = baked if baked is not None else saved_layers.uses_batch_statistics(module, layer.kind)
-    uses_batch: Maybe[bool] = UNKNOWN if uses is None else uses
+    facts["learns_statistics"] = learns_statistics(
+        layer.kind, frozen=saved_layers.is_frozen(module), training=module.training, model_training=root_training
+    )
+    training: bool | None = module.training
+    uses = saved_layers.uses_batch_statistics(module, layer.kind)
     if baked is not None:
-        facts["mixes_samples"] = True  # the layer of a program normalises its input as it comes
-    return facts | {
-        "learns_statistics": layer.kind is NormKind.BATCH and not saved_layers.is_frozen(module) and not held,
-        "training": training,
-        "model_training": root_training,
-        "uses_batch_statistics": uses_batch,
-        "ignores_eval": ignores_eval(layer.kind, uses_batch, training),
-    }
+        if layer.tensors.running_mean is not None:  # without statistics every mode is the same
+            training, uses = None, baked
+        if layer.kind is NormKind.BATCH:
+            facts["mixes_samples"] = True  # the layer of a program normalises its input as it comes
+    return {**facts, **mode_facts(layer.kind, training, root_training, uses)}
 
 
-def _folding(kind: NormKind) -> dict[str, Any]:
-    """Other kinds than BatchNorm are never folded; of BatchNorm only a graph tells."""
-    if kind is NormKind.BATCH:
+def _folding(kind: NormKind | None) -> dict[str, Any]:
+    """Other kinds than BatchNorm are never folded, nor mix samples; of BatchNorm only a graph tells."""
+    if kind is None or kind is NormKind.BATCH:
         return {}
-    return {"foldable": None, "folds_into": frozenset(), "fold_obstacle": None}
+    return {"foldable": None, "folds_into": frozenset(), "fold_obstacle": None, "mixes_samples": None}

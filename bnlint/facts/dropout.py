@@ -6,9 +6,8 @@ from torch import fx, nn
 
 from bnlint.facts.flow import Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
-from bnlint.tracing.dropout import Dropout, dropout_of
+from bnlint.tracing.dropout import Dropout, dropout_of, place_of_call
 from bnlint.tracing.kinds import How, Role
-from bnlint.tracing.source import location, location_of_call
 from bnlint.tracing.trace import NormCall, Trace
 
 _VALUE_BY_VALUE = frozenset({
@@ -63,8 +62,8 @@ def dropouts_ignoring_eval(trace: Trace, model: nn.Module | None, mode_known: bo
     """The places where values are dropped although the module that asks for it is in eval mode.
 
     A function drops by its argument: `F.dropout(x)` is `training=True`, and the `dropout_p` of an attention function
-    knows no mode. A dropout module obeys its own flag, which `eval()` does not reach outside the module tree. In an
-    exported program the flag is a part of the program.
+    knows no mode. A dropout module obeys its own flag, which `eval()` does not reach outside the module tree, and which
+    a `forward` may switch. In an exported program the flag is a part of the program.
 
     Args:
         trace: The trace.
@@ -72,8 +71,8 @@ def dropouts_ignoring_eval(trace: Trace, model: nn.Module | None, mode_known: bo
         mode_known: Whether the training flags of `model` were set by its owner.
 
     Returns:
-        Source lines, or the paths of modules outside the module tree; unknown where nothing was found and a function
-        drops in a module in training mode, which may be what its author means.
+        Source lines, or the paths of modules that are outside the module tree or switched; unknown where nothing was
+        found and a function drops in a module in training mode, which may be what its author means.
     """
     registered = frozenset() if model is None else frozenset(path for path, _ in model.named_modules())
     places: set[str] = set()
@@ -84,9 +83,10 @@ def dropouts_ignoring_eval(trace: Trace, model: nn.Module | None, mode_known: bo
             continue
         if not dropout.of_a_function:
             path = node.meta.get("layer", str(node.target))
-            places |= {path} - registered
+            switched = mode_known and node.meta.get("training") is True  # by the code of the model, while it runs
+            places |= {path} if switched else {path} - registered
         elif trace.how is How.EXPORTED or (mode_known and not _owner_trains(node, model)):
-            places.add(_place(node))
+            places.add(place_of_call(node))
         else:
             undecided = True
     return frozenset(places) if places or not undecided else UNKNOWN
@@ -104,7 +104,16 @@ def _owner_trains(node: fx.Node, model: nn.Module | None) -> bool:
         return model.training
 
 
-def _place(node: fx.Node) -> str:
-    frame = node.meta.get("stack")
-    found = location(frame) if frame else location_of_call(node)
-    return f"{found.file}:{found.line}" if found is not None else str(node.meta.get("call_name") or node.name)
+def why_dropouts_unknown(trace: Trace, found: Maybe[frozenset[str]]) -> dict[str, str]:
+    """Why it is not known which dropouts ignore `eval()`, by name of the fact; empty where it is, and without a graph.
+
+    Args:
+        trace: The trace.
+        found: What `dropouts_ignoring_eval` says.
+    """
+    if found is not UNKNOWN or trace.how is How.NONE or not trace.complete:
+        return {}
+    found_in = ((node, dropout_of(node, trace.attributes)) for node in trace.graph.nodes)
+    place = next((place_of_call(node) for node, one in found_in if one and one.of_a_function and one.active), "")
+    why = f"the model is in training mode, where dropout as at {place} is right: only after `eval()` can it be told"
+    return {"dropouts_ignoring_eval": why}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import SyncBatchNorm, _NormBase
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.facts.configuration import Configuration, dims_of_name, eps_among, number
 from bnlint.facts.live_numbers import of_tensor
-from bnlint.facts.saved_layers import TENSORS, layers_of_names, stored_norm_layers
+from bnlint.facts.named_layers import named_layers
+from bnlint.facts.saved_layers import TENSORS, stored_norm_layers
 from bnlint.facts.statistics import NormTensors
 from bnlint.tracing.exported import tensors_of_call
-from bnlint.tracing.kinds import NormKind
+from bnlint.tracing.kinds import How, NormKind
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.trace import Trace
 
@@ -26,14 +27,16 @@ class NormLayer:
     Attributes:
         path: Path of the layer.
         kind: Kind of normalisation.
-        module: The live layer, where there is one.
         tensors: Its tensors.
+        module: The live layer, where there is one.
+        configuration: What the live layer was built with.
     """
 
     path: str
     kind: NormKind
-    module: nn.Module | None
     tensors: NormTensors
+    module: nn.Module | None = None
+    configuration: Configuration | None = None
 
 
 def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
@@ -44,8 +47,13 @@ def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
     for path, module in artifact.module.named_modules():
         kind = norm_kind(module)
         if kind is not None:
-            layers[path] = NormLayer(path, kind, module, tensors_of(module))
+            layers[path] = live_layer(path, kind, module)
     return layers
+
+
+def live_layer(path: str, kind: NormKind, module: nn.Module) -> NormLayer:
+    """A live normalisation layer, described."""
+    return NormLayer(path, kind, tensors_of(module), module, configuration(module))
 
 
 def tensors_of(module: nn.Module) -> NormTensors:
@@ -61,52 +69,59 @@ def norm_tensors(values: Mapping[str, object]) -> NormTensors:
 def _of_program(artifact: Artifact) -> dict[str, NormLayer]:
     if artifact.program is not None:
         found = stored_norm_layers(artifact.program.tensors, {})
-        return {layer.path: NormLayer(layer.path, layer.kind, None, layer.tensors) for layer in found}
+        return {
+            layer.path: NormLayer(layer.path, layer.kind, layer.tensors) for layer in found if layer.kind is not None
+        }
     return {
-        layer.path: NormLayer(layer.path, layer.kind, None, norm_tensors(layer.pick(artifact.tensors)))
-        for layer in layers_of_names(artifact.tensors, {})
+        layer.path: NormLayer(
+            layer.path,
+            layer.kind,
+            norm_tensors({role: artifact.tensors[name] for role, name in layer.tensors.items()}),
+        )
+        for layer in named_layers(artifact.tensors)
+        if layer.kind is not None
     }
 
 
 def layers_called(trace: Trace) -> dict[str, NormLayer]:
     """The layers that the calls of an ONNX graph show: the names of its weights show none, since some are shared."""
     return {
-        call.layer: NormLayer(call.layer, call.kind, None, norm_tensors(tensors_of_call(call, trace.attributes)))
+        call.layer: NormLayer(call.layer, call.kind, norm_tensors(tensors_of_call(call, trace.attributes)))
         for call in trace.norm_calls
         if not call.functional and not call.node.meta.get("tensors_unknown")
     }
+
+
+def layers_read(trace: Trace) -> frozenset[str]:
+    """Paths of the modules whose tensors an exported program reads.
+
+    A layer among them without a normalisation call is one that does its arithmetic in Python: the program has the
+    arithmetic and not the layer.
+    """
+    names = (node.meta.get("attribute", "") for node in trace.graph.nodes if node.users)
+    return frozenset(name.rpartition(".")[0] for name in names) if trace.how is How.EXPORTED else frozenset()
 
 
 def spatial_dims(module: nn.Module) -> int | None:
     """The 1, 2 or 3 of BatchNorm1d, 2d, 3d and their relatives; `None` where the class does not fix it."""
     if isinstance(module, SyncBatchNorm):
         return None
-    for base in type(module).__mro__:
-        for dims in (1, 2, 3):
-            if base.__name__.endswith(f"Norm{dims}d"):
-                return dims
-    return None
+    told = (dims_of_name(base.__name__) for base in type(module).__mro__)
+    return next((dims for dims in told if dims is not None), None)
 
 
-def configuration(module: nn.Module) -> dict[str, Any]:
-    """What the attributes of a live layer say, by field name of `NormFacts`."""
+def configuration(module: nn.Module) -> Configuration:
+    """What the class and the attributes of a live layer say."""
     parameters = list(module.parameters(recurse=False))
-    found: dict[str, Any] = {
-        "synchronised": isinstance(module, SyncBatchNorm) or "sync" in type(module).__name__.lower(),
-        "parameters_frozen": not any(parameter.requires_grad for parameter in parameters) if parameters else None,
-    }
-    momentum = getattr(module, "momentum", None)
-    found["momentum"] = momentum if isinstance(momentum, (int, float)) else None
-    eps = next(
-        (
-            value
-            for name in ("eps", "epsilon", "variance_epsilon")
-            if (value := getattr(module, name, None)) is not None
-        ),
-        None,
+    name = type(module).__name__
+    return Configuration(
+        class_name=name,
+        spatial_dims=spatial_dims(module),
+        synchronised=isinstance(module, SyncBatchNorm) or "sync" in name.lower(),
+        parameters_frozen=not any(parameter.requires_grad for parameter in parameters) if parameters else None,
+        momentum=number(getattr(module, "momentum", None)),
+        eps=eps_among(lambda attribute: getattr(module, attribute, None)),
     )
-    found["eps"] = float(eps) if isinstance(eps, (int, float)) else None
-    return found
 
 
 def computes_by_hand(module: nn.Module) -> bool:

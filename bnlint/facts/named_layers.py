@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from bnlint.facts.layer_names import kind_of_path, says_norm
 from bnlint.tracing.kinds import NormKind
 
 _STATISTICS: Final = ("running_mean", "running_var")
@@ -16,17 +16,8 @@ _ROLES: Final = {
 }  # fmt: skip
 """What a tensor of a normalisation layer is, by its name; `gamma` and `beta` stand in converted TensorFlow models."""
 
-_NORM_BASE_VERSION: Final = 2
+NORM_BASE_VERSION: Final = 2
 """What BatchNorm and InstanceNorm note in the metadata: `torch.nn.modules.batchnorm._NormBase._version`."""
-
-_NAMES: Final = (
-    (re.compile(r"batch_?norm|(^|_)bn(_|$)"), NormKind.BATCH),
-    (re.compile(r"instance_?norm"), NormKind.INSTANCE),
-    (re.compile(r"rms_?norm|(^|_)rms(_|$)"), NormKind.RMS),
-    (re.compile(r"group_?norm|(^|_)gn(_|$)"), NormKind.GROUP),
-    (re.compile(r"layer_?norm|(^|_)ln(_|$)"), NormKind.LAYER),
-)
-_ANY_NORM: Final = re.compile(r"norm(?!al(_|$))")
 
 
 class Described(Protocol):
@@ -58,40 +49,18 @@ class NamedLayer:
     tensors: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class HalfGroup:
-    """A layer with one half of its running statistics.
-
-    Attributes:
-        path: Its path.
-        present: `running_mean` or `running_var`.
-        missing: The other one.
-    """
-
-    path: str
-    present: str
-    missing: str
+Own = Mapping[str, str]
+"""The names of the tensors of one layer, by what they are."""
 
 
-@dataclass(frozen=True)
-class NamedLayers:
-    """What the names of weights show.
-
-    Attributes:
-        layers: The normalisation layers, in the order of their first tensor; those without a tensor at the end.
-        halves: Layers with a running mean and no running variance, or the reverse.
-    """
-
-    layers: tuple[NamedLayer, ...]
-    halves: tuple[HalfGroup, ...]
-
-
-def named_layers(tensors: Mapping[str, Described], versions: Mapping[str, int] | None = None) -> NamedLayers:
+def named_layers(tensors: Mapping[str, Described], versions: Mapping[str, int] | None = None) -> tuple[NamedLayer, ...]:
     """Find the normalisation layers among weights.
 
     A running mean with a running variance is a BatchNorm: an InstanceNorm that keeps statistics looks the same and is
-    taken for one, unless its name says what it is. Others are told by their name, and by tensors that no layer but a
-    normalisation has: a weight of rank 1, with a bias of the same shape or without one.
+    taken for one, unless its name says what it is. So is a layer with one of the two, or neither, where nothing but a
+    BatchNorm keeps what is left (`_lost_statistics`). Others are told by tensors that no layer but a normalisation
+    has, a weight of rank 1 with a bias of the same shape or without one, and by their name or their place: right
+    behind a convolution without a bias.
 
     Args:
         tensors: Shapes and data types by name, without the prefixes of wrappers.
@@ -99,55 +68,77 @@ def named_layers(tensors: Mapping[str, Described], versions: Mapping[str, int] |
             note 2, with or without statistics.
 
     Returns:
-        The layers, and the layers of which half is missing.
+        The layers, in the order of their first tensor; those without a tensor at the end.
     """
     versions = versions or {}
+    groups = _groups(tensors)
+    owns = {
+        path: {_ROLES[last]: name for last, name in group.items() if last in _ROLES} for path, group in groups.items()
+    }
+    whole = {frozenset(own) for path, own in owns.items() if _is_batch_norm(own, groups[path])}
+    layers: list[NamedLayer] = []
+    for path, group in groups.items():
+        own, by_name, version = owns[path], kind_of_path(path), versions.get(path)
+        if _is_batch_norm(own, group) or _lost_statistics(own, group, version, whole, tensors):
+            layers.append(NamedLayer(path, NormKind.INSTANCE if by_name is NormKind.INSTANCE else NormKind.BATCH, own))
+        elif (
+            len(own) == len(group)
+            and _is_scale_and_shift(own, tensors)
+            and (version == NORM_BASE_VERSION or says_norm(path) or _is_behind_convolution(path, own, groups, tensors))
+        ):
+            layers.append(NamedLayer(path, _kind_without_statistics(by_name, version, own), own))
+    return (*layers, *_without_tensors(tensors, versions))
+
+
+def _groups(tensors: Mapping[str, Described]) -> dict[str, dict[str, str]]:
+    """The names of the tensors of each module, by their last part."""
     groups: dict[str, dict[str, str]] = {}
     for name in tensors:
         path, _, last = name.rpartition(".")
         groups.setdefault(path, {})[last] = name
-    layers: list[NamedLayer] = []
-    halves: list[HalfGroup] = []
-    for path, group in groups.items():
-        half = _half(path, group)
-        if half is not None:
-            halves.append(half)
-            continue
-        layer = _layer(path, group, tensors, versions.get(path))
-        if layer is not None:
-            layers.append(layer)
-    layers += _without_tensors(tensors, versions)
-    return NamedLayers(tuple(layers), tuple(halves))
+    return groups
 
 
-def _half(path: str, group: Mapping[str, str]) -> HalfGroup | None:
-    present = [name for name in group if name.startswith("running_")]
-    # BatchRenorm and normalisers of reinforcement learning keep a `running_std` and their like instead.
-    if len(present) != 1 or present[0] not in _STATISTICS:
-        return None
-    (missing,) = set(_STATISTICS) - set(present)
-    return HalfGroup(path, present[0], missing)
+def _is_batch_norm(own: Own, group: Mapping[str, str]) -> bool:
+    """Whether both statistics are there; with a `count` alone, they normalise observations (rl_games and others)."""
+    observes = "count" in group and not {"weight", "num_batches_tracked"} & own.keys()
+    return all(name in own for name in _STATISTICS) and not observes
 
 
-def _layer(
-    path: str, group: Mapping[str, str], tensors: Mapping[str, Described], version: int | None
-) -> NamedLayer | None:
-    own = {_ROLES[last]: name for last, name in group.items() if last in _ROLES}
-    by_name = _kind_of_name(path)
-    if all(name in own for name in _STATISTICS):
-        return NamedLayer(path, NormKind.INSTANCE if by_name is NormKind.INSTANCE else NormKind.BATCH, own)
-    if len(own) != len(group) or not _is_scale_and_shift(own, tensors):
-        return None
-    if version == _NORM_BASE_VERSION:
-        return NamedLayer(path, by_name if by_name in {NormKind.BATCH, NormKind.INSTANCE} else None, own)
-    if not _says_norm(path):
-        return None
+def _lost_statistics(
+    own: Own,
+    group: Mapping[str, str],
+    version: int | None,
+    whole: Collection[frozenset[str]],
+    tensors: Mapping[str, Described],
+) -> bool:
+    """Whether a BatchNorm has lost its running mean, its running variance or both.
+
+    Other layers keep one of them by design: EvoNorm a variance, with a scale and a shift; mean-only BatchNorm a mean;
+    moving averages in a model of any sort. A BatchNorm is told by the counter of its batches, by the metadata, or by
+    other layers of the file, which have the same tensors and the missing one.
+    """
+    if len(own) != len(group) or any(
+        len(tensors[own[role]].shape) != 1 for role in own.keys() - {"num_batches_tracked"}
+    ):
+        return False
+    if "num_batches_tracked" in own:
+        return True
+    kept = [name for name in _STATISTICS if name in own]
+    if not kept:
+        return False
+    return version == NORM_BASE_VERSION or ("weight" in own and frozenset({*own, *_STATISTICS}) in whole)
+
+
+def _kind_without_statistics(by_name: NormKind | None, version: int | None, own: Own) -> NormKind | None:
+    if version == NORM_BASE_VERSION:
+        return by_name if by_name in {NormKind.BATCH, NormKind.INSTANCE} else None
     # An RMSNorm is often called `layernorm` (T5, Llama), but never has a bias; GroupNorm always has one.
     certain = by_name is NormKind.RMS or (by_name in {NormKind.LAYER, NormKind.GROUP} and "bias" in own)
-    return NamedLayer(path, by_name if certain else None, own)
+    return by_name if certain else None
 
 
-def _is_scale_and_shift(own: Mapping[str, str], tensors: Mapping[str, Described]) -> bool:
+def _is_scale_and_shift(own: Own, tensors: Mapping[str, Described]) -> bool:
     if not {"weight"} <= own.keys() <= {"weight", "bias"}:
         return False
     found = [tensors[name] for name in own.values()]
@@ -155,12 +146,31 @@ def _is_scale_and_shift(own: Mapping[str, str], tensors: Mapping[str, Described]
     return len(shapes) == 1 and len(next(iter(shapes))) == 1 and all("float" in str(tensor.dtype) for tensor in found)
 
 
+def _is_behind_convolution(
+    path: str, own: Own, groups: Mapping[str, Mapping[str, str]], tensors: Mapping[str, Described]
+) -> bool:
+    """Whether a layer with a bias comes right behind a convolution without one, by the numbers of an `nn.Sequential`.
+
+    The shift of a normalisation is why a convolution with as many channels needs no bias.
+    """
+    parent, _, place = path.rpartition(".")
+    if "bias" not in own or not place.isdecimal():
+        return False
+    convolution = groups.get(f"{parent}.{int(place) - 1}".removeprefix("."), {})
+    if convolution.keys() != {"weight"}:
+        return False
+    shape = tensors[convolution["weight"]].shape
+    return len(shape) in (3, 4, 5) and shape[0] == tensors[own["bias"]].shape[0]
+
+
 def _without_tensors(tensors: Mapping[str, Described], versions: Mapping[str, int]) -> list[NamedLayer]:
     """BatchNorm or InstanceNorm with neither scale nor statistics: the metadata alone names it.
 
     Other classes of torch that note version 2, quantised recurrent layers and fused convolutions, keep tensors.
     """
-    candidates = {path for path, version in versions.items() if version == _NORM_BASE_VERSION}
+    candidates = {path for path, version in versions.items() if version == NORM_BASE_VERSION}
+    if not candidates:
+        return []
     for name in tensors:
         while name:
             name = name.rpartition(".")[0]  # noqa: PLW2901
@@ -168,21 +178,6 @@ def _without_tensors(tensors: Mapping[str, Described], versions: Mapping[str, in
     found = []
     for path in versions:
         if path in candidates and path:
-            kind = _kind_of_name(path)
+            kind = kind_of_path(path)
             found.append(NamedLayer(path, kind if kind in {NormKind.BATCH, NormKind.INSTANCE} else None, {}))
     return found
-
-
-def _kind_of_name(path: str) -> NormKind | None:
-    word = _word(path)
-    return next((kind for pattern, kind in _NAMES if pattern.search(word)), None)
-
-
-def _says_norm(path: str) -> bool:
-    return _kind_of_name(path) is not None or _ANY_NORM.search(_word(path)) is not None
-
-
-def _word(path: str) -> str:
-    """The last name of a path that is not a number, in lower case and without the digits at the ends of its parts."""
-    last = next((part for part in reversed(path.split(".")) if not part.isdigit()), "")
-    return re.sub(r"\d+(?=_|$)", "", last).lower()

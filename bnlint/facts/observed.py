@@ -37,6 +37,12 @@ class Observed:
         at_hand = {Need.RUN: seen.dry_run, Need.PADDING: seen.padding, Need.DATA: seen.data}
         return frozenset(need for need, observed in at_hand.items() if observed is not None)
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why facts that come from a run are unknown although there was one, by name of the fact."""
+        failed = {} if self._seen.dry_run is None else self._seen.dry_run.reasons
+        return {fact: failed[part] for fact, part in _PARTS_OF_A_RUN.items() if part in failed}
+
     def norm(self, layer: str, kind: NormKind) -> dict[str, Any]:
         """The facts of a layer, by field name of `NormFacts`."""
         run, padding = self._seen.dry_run, self._seen.padding
@@ -90,6 +96,14 @@ class Observed:
             "samples_meet_in_batch_norm": _explained(found.module, norms) if found.depends else None,
         }
 
+
+_PARTS_OF_A_RUN = {
+    "statistics_move_in_eval": "moved_in_eval",
+    "updates_per_forward": "updates",
+    "output_depends_on_batch": "batch_dependence",
+    "samples_meet_in": "batch_dependence",
+    "samples_meet_in_batch_norm": "batch_dependence",
+}
 
 _DRIFT_FACTS = (
     "statistics_distance",

@@ -1,4 +1,4 @@
-"""What an ONNX file shows of its export: the mode that the model was in, and layers that the exporter left."""
+"""What an ONNX file shows of its export: the mode that the model was in, and what the exporter left."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ def batch_norms_exported_in_training(model: OnnxModel | None) -> Maybe[int | Non
     trained = [call for call in calls if was_training(call) and not call.attributes.get("training_mode")]
     layers = {layer[0] if (layer := norm_layer(call)) is not None else call.outputs for call in trained}
     return len(layers)
+
+
+def dropout_before(model: OnnxModel | None, found: Maybe[float]) -> Maybe[float]:
+    """The dropout upstream of a call: exporters leave one in eval mode out, without a trace.
+
+    Args:
+        model: The ONNX model; `None` for any other target.
+        found: The largest probability of the dropouts in the graph.
+    """
+    return UNKNOWN if model is not None and found == 0 else found
 
 
 def left_in_onnx(model: OnnxModel | None, call: NormCall) -> bool | None:

@@ -12,26 +12,27 @@ from bnlint.facts.gains import Arithmetic, NumberFacts, gain_facts, number_facts
 from bnlint.facts.layers import (
     NormLayer,
     computes_by_hand,
-    configuration,
     find_layers,
     layers_called,
+    live_layer,
     norm_tensors,
-    spatial_dims,
-    tensors_of,
 )
-from bnlint.facts.mode import ignores_eval
+from bnlint.facts.mode import learns_statistics, mode_facts
 from bnlint.facts.numbers import Numbers
 from bnlint.facts.statistics import NormTensors, ranges_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.exported import tensors_of_call
 from bnlint.tracing.kinds import How, NormKind
 from bnlint.tracing.norm_calls import module_uses_batch_statistics
-from bnlint.tracing.norms import is_frozen_batch_norm
+from bnlint.tracing.norms import has_torch_forward, is_frozen_batch_norm
 from bnlint.tracing.scripted import baked_training
 from bnlint.tracing.trace import NormCall, Trace
 
-_NOT_TOLD_APART: Final = Numbers("float32", None, None, parameter=True)
-"""Stands for the scale of a layer whose tensors are somewhere among those of its parts."""
+_WITH_STATISTICS: Final = (NormKind.BATCH, NormKind.INSTANCE)
+"""The kinds that can keep running statistics, and have a momentum."""
+
+_SOMEWHERE: Final = Numbers("float32", None, None, parameter=True)
+"""Stands for a tensor of a layer whose tensors are somewhere among those of its parts."""
 
 
 class OwnFacts:
@@ -50,14 +51,22 @@ class OwnFacts:
         self.layers: Mapping[str, NormLayer] = find_layers(artifact) if artifact.onnx is None else layers_called(trace)
         self._numbers = {path: self._numbers_of(layer) for path, layer in self.layers.items()}
         self._some_call_trains = any(
-            call.kind is NormKind.BATCH and call.uses_batch_statistics for call in trace.norm_calls
+            call.kind is NormKind.BATCH
+            and call.uses_batch_statistics
+            and call.arguments.get("running_mean") is not None
+            for call in trace.norm_calls
         )
         self._of_layer: dict[str, dict[str, Any]] = {}
 
     @property
     def numbers(self) -> Iterable[NumberFacts]:
-        """The statistics of each layer."""
-        return self._numbers.values()
+        """The statistics of each layer, those in an ONNX file that are not told apart among them."""
+        hidden = {
+            call.layer: number_facts(_not_told_apart(call.kind), Arithmetic(UNKNOWN))
+            for call in self._trace.norm_calls
+            if call.node.meta.get("tensors_unknown")
+        }
+        return [*self._numbers.values(), *hidden.values()]
 
     @property
     def model_training(self) -> Maybe[bool]:
@@ -71,8 +80,7 @@ class OwnFacts:
             return self._of_operator(call)
         if call.module is None:
             return self._of_function(call)
-        layer = self.layers.get(call.layer)
-        return self.of_layer(layer or NormLayer(call.layer, call.kind, call.module, tensors_of(call.module)))
+        return self.of_layer(self.layers.get(call.layer) or live_layer(call.layer, call.kind, call.module))
 
     def of_layer(self, layer: NormLayer) -> dict[str, Any]:
         """The facts of a layer that do not depend on the call, worked out once."""
@@ -90,39 +98,31 @@ class OwnFacts:
             return root
 
     def _numbers_of(self, layer: NormLayer) -> NumberFacts:
-        eps: Maybe[float | None] = UNKNOWN
-        by_hand = False
-        if layer.module is not None:
-            eps, by_hand = configuration(layer.module)["eps"], computes_by_hand(layer.module)
+        eps = UNKNOWN if layer.configuration is None else layer.configuration["eps"]
+        by_hand = layer.module is not None and computes_by_hand(layer.module)
         return number_facts(layer.tensors, Arithmetic(eps, by_hand, self._deploy_dtype))
 
     def _of_module(self, layer: NormLayer) -> dict[str, Any]:
         module = layer.module
-        if module is None:
+        if module is None or layer.configuration is None:
             return {}
-        facts = {"class_name": type(module).__name__, "spatial_dims": spatial_dims(module), **configuration(module)}
-        frozen = is_frozen_batch_norm(module)
-        facts["learns_statistics"] = self._learns(layer.kind, frozen, module.training)
+        facts: dict[str, Any] = {**layer.configuration}
+        facts["learns_statistics"] = learns_statistics(
+            layer.kind,
+            frozen=is_frozen_batch_norm(module),
+            training=module.training,
+            model_training=self.model_training,
+        )
+        if layer.tensors.missing_statistic is not None and not has_torch_forward(module):
+            facts["missing_statistic"] = UNKNOWN  # a class that normalises in its own way may need one alone
+        training: bool | None = module.training
+        if baked_training(module) is not None:
+            if layer.tensors.running_mean is not None:  # without statistics every mode is the same
+                training = None
+            if layer.kind is NormKind.BATCH:
+                facts["mixes_samples"] = True  # a traced layer normalises its input as it comes
         uses = module_uses_batch_statistics(module, layer.kind)
-        if baked_training(module) is None:
-            return facts | self._mode(module.training, uses, layer.kind)
-        facts["mixes_samples"] = True  # a traced layer normalises its input as it comes
-        return facts | self._mode(None, uses, layer.kind)
-
-    def _learns(self, kind: NormKind, frozen: bool, training: bool) -> bool:
-        held = self.model_training is True and not training
-        return kind is NormKind.BATCH and not frozen and not held
-
-    def _mode(self, training: bool | None, uses_batch_statistics: bool | None, kind: NormKind) -> dict[str, Any]:
-        if self.model_training is UNKNOWN:
-            return {}
-        uses: Maybe[bool] = UNKNOWN if uses_batch_statistics is None else uses_batch_statistics
-        return {
-            "training": training,
-            "model_training": self.model_training,
-            "uses_batch_statistics": uses,
-            "ignores_eval": ignores_eval(kind, uses, training),
-        }
+        return {**facts, **mode_facts(layer.kind, training, self.model_training, uses)}
 
     def _of_operator(self, call: NormCall) -> dict[str, Any]:
         """An operator of an exported program: its mode and numbers are arguments of the operator."""
@@ -130,21 +130,29 @@ class OwnFacts:
         arithmetic = Arithmetic(call.arguments.get("eps", UNKNOWN), deployed_in=self._deploy_dtype)
         facts: dict[str, Any] = {**number_facts(tensors, arithmetic)}
         if call.node.meta.get("tensors_unknown"):
-            facts |= {**number_facts(NormTensors(weight=_NOT_TOLD_APART), arithmetic), "affine": UNKNOWN}
+            facts |= {**number_facts(_not_told_apart(call.kind), arithmetic), "affine": UNKNOWN, "dtype": UNKNOWN}
+            facts |= {"has_running_statistics": UNKNOWN} if call.kind in _WITH_STATISTICS else {}
+        elif tensors.weight is not None and tensors.weight.shape is None:
+            facts["affine"] = UNKNOWN  # ONNX takes a scale always: this one may be made of ones
         layer = self.layers.get(call.layer)
         if layer is not None:
             facts |= {**self.of_layer(layer), **gain_facts(layer.tensors, ranges_of(layer.tensors), arithmetic)}
         facts |= {"training": None, "model_training": None, "learns_statistics": self._program_learns(call, tensors)}
         facts["eps"] = arithmetic.eps
-        if call.kind is NormKind.BATCH:
-            facts["momentum"] = call.arguments.get("momentum", UNKNOWN)
+        facts["momentum"] = _momentum_of(call)
+        facts["missing_statistic"] = None  # a call takes both or neither, but one that is computed is not seen
         return facts
 
-    def _program_learns(self, call: NormCall, tensors: NormTensors) -> bool:
-        """As `_learns`: a frozen class keeps its scale in a buffer, and a layer is held where only others train."""
+    def _program_learns(self, call: NormCall, tensors: NormTensors) -> Maybe[bool]:
+        """As `learns_statistics`: a frozen class keeps its scale in a buffer.
+
+        Where only some layers train, the others may have been held in eval mode, or these forgotten in training mode.
+        """
         frozen = tensors.weight is not None and not tensors.weight.parameter
-        held = self._some_call_trains and not call.uses_batch_statistics
-        return call.kind is NormKind.BATCH and not frozen and not held
+        if call.kind is not NormKind.BATCH or frozen:
+            return False
+        undecided = self._some_call_trains or call.functional or call.node.meta.get("tensors_unknown")
+        return UNKNOWN if undecided and not call.uses_batch_statistics else True
 
     def _of_function(self, call: NormCall) -> dict[str, Any]:
         """A function outside any normalisation layer: its arguments stand for the attributes of a layer."""
@@ -159,9 +167,30 @@ class OwnFacts:
         facts["momentum"] = call.arguments.get("momentum")
         facts["learns_statistics"] = True if call.uses_batch_statistics else UNKNOWN
         facts["eps"] = arithmetic.eps
-        return facts | (self._mode(owner.training, call.uses_batch_statistics, call.kind) if owner is not None else {})
+        facts["missing_statistic"] = None  # as of an operator
+        if owner is None:
+            return facts
+        return {**facts, **mode_facts(call.kind, owner.training, self.model_training, call.uses_batch_statistics)}
 
     def _value(self, argument: object) -> object:
         if isinstance(argument, fx.Node) and argument.op == "get_attr":
             return self._trace.attributes.get(str(argument.target))
         return None
+
+
+def _momentum_of(call: NormCall) -> Maybe[float | None]:
+    """The momentum of an operator of a program; `None` where its kind has none.
+
+    In eval mode torch writes 0 for a cumulative average, as for a momentum of 0.
+    """
+    if call.kind not in _WITH_STATISTICS:
+        return None
+    momentum: Maybe[float | None] = call.arguments.get("momentum", UNKNOWN)
+    return UNKNOWN if momentum == 0 and not call.uses_batch_statistics else momentum
+
+
+def _not_told_apart(kind: NormKind) -> NormTensors:
+    """The tensors that a layer of that kind can have, none of them known."""
+    statistics = _SOMEWHERE if kind in _WITH_STATISTICS else None
+    shift = None if kind is NormKind.RMS else _SOMEWHERE
+    return NormTensors(running_mean=statistics, running_var=statistics, weight=_SOMEWHERE, bias=shift)

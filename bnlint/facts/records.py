@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from bnlint.facts.families.configuration import ConfigurationFamily
 from bnlint.facts.families.data import DataFamily
@@ -14,10 +15,10 @@ from bnlint.facts.families.model import ModelFacts
 from bnlint.facts.families.shape import ShapeFamily
 from bnlint.facts.families.statistics import StatisticsFamily
 from bnlint.facts.families.surroundings import SurroundingsFamily
-from bnlint.facts.vocabulary import Need
+from bnlint.facts.vocabulary import Need, vocabulary
 from bnlint.report import Location
 
-__all__ = ["FactTable", "ModelFacts", "NormFacts"]
+__all__ = ["FactTable", "ModelFacts", "NormFacts", "why_unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,34 @@ class FactTable:
         model: The record of the model.
         norms: One record for each normalisation call in call order, then one for each layer that was never called.
         available: The sources of facts that were at hand.
+        advice: What would supply one that was not, where the usual hint does not fit the target.
+        reasons: Why a fact is unknown although all sources were at hand, by name of the fact: clauses.
     """
 
     model: ModelFacts
     norms: tuple[NormFacts, ...]
     available: frozenset[Need] = frozenset()
+    advice: Mapping[Need, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def why_unknown(names: Iterable[str], record: type, table: FactTable) -> str:
+    """Why facts are unknown although all that they need was at hand.
+
+    Args:
+        names: The facts.
+        record: Their record, `NormFacts` or `ModelFacts`.
+        table: The table that they are in.
+
+    Returns:
+        The reasons, as far as they are known; else what would give a better graph, for facts that come from one;
+        else nothing.
+    """
+    names = tuple(names)
+    reasons = dict.fromkeys(table.reasons[name] for name in names if name in table.reasons)
+    if reasons:
+        return "; ".join(reasons)
+    facts = vocabulary(record)
+    if Need.GRAPH in table.advice and any(Need.GRAPH in facts[name].fact.needs for name in names):
+        return table.advice[Need.GRAPH]
+    return ""

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from bnlint.artifacts.inert.tree import SavedModule
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.stored import StoredTensor
-from bnlint.facts.named_layers import Described, named_layers
+from bnlint.facts.configuration import EPS_NAMES, Configuration, dims_of_name, eps_among, number
+from bnlint.facts.named_layers import named_layers
 from bnlint.facts.numbers import of_stored
 from bnlint.facts.statistics import NormTensors
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.kinds import NormKind, kind_by_name
 
 _LOCAL_RESPONSE: Final = ("LocalResponseNorm", "CrossMapLRN2d")
+_STATISTICS: Final = frozenset({"running_mean", "running_var"})
 _PLAIN_PACKAGES: Final = ("torch.nn.modules.", "torch.ao.nn.")
 
 
 TENSORS: Final[tuple[str, ...]] = ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
 """The tensors of a normalisation layer, by their names in torch."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,34 +31,17 @@ class SavedNormLayer:
 
     Attributes:
         path: Its path.
-        kind: Its kind.
+        kind: Its kind; `None` where the names of weights fit several.
         tensors: Its tensors.
         module: Its module, where the file holds the whole model.
+        configuration: What the module was built with.
     """
 
     path: str
-    kind: NormKind
+    kind: NormKind | None
     tensors: NormTensors
     module: SavedModule | None = None
-
-
-@dataclass(frozen=True)
-class LayerOfNames:
-    """A normalisation layer that the names of weights show.
-
-    Attributes:
-        path: Its path.
-        kind: Its kind.
-        names: The names of its tensors, by what they are.
-    """
-
-    path: str
-    kind: NormKind
-    names: Mapping[str, str]
-
-    def pick(self, tensors: Mapping[str, T]) -> dict[str, T]:
-        """Its tensors, by what they are."""
-        return {role: tensors[name] for role, name in self.names.items()}
+    configuration: Configuration | None = None
 
 
 def saved_norm_layers(saved: Saved) -> tuple[SavedNormLayer, ...]:
@@ -69,15 +52,9 @@ def saved_norm_layers(saved: Saved) -> tuple[SavedNormLayer, ...]:
 def stored_norm_layers(tensors: Mapping[str, StoredTensor], versions: Mapping[str, int]) -> tuple[SavedNormLayer, ...]:
     """The normalisation layers of weights in a file, in the order of the file."""
     return tuple(
-        SavedNormLayer(layer.path, layer.kind, _numbers(tensors, layer.names))
-        for layer in layers_of_names(tensors, versions)
+        SavedNormLayer(layer.path, layer.kind, _numbers(tensors, layer.tensors))
+        for layer in named_layers(tensors, versions)
     )
-
-
-def layers_of_names(tensors: Mapping[str, Described], versions: Mapping[str, int]) -> tuple[LayerOfNames, ...]:
-    """The normalisation layers that names, shapes and versions tell beyond doubt; others are left out."""
-    found = named_layers(tensors, versions).layers
-    return tuple(LayerOfNames(layer.path, layer.kind, layer.tensors) for layer in found if layer.kind is not None)
 
 
 def _of_modules(saved: Saved) -> Iterator[SavedNormLayer]:
@@ -85,9 +62,8 @@ def _of_modules(saved: Saved) -> Iterator[SavedNormLayer]:
         kind = saved_kind(module)
         if kind is None:
             continue
-        prefix = f"{module.path}." if module.path else ""
-        names = {name: prefix + name for name in TENSORS if name in module.tensors}
-        yield SavedNormLayer(module.path, kind, _numbers(saved.tensors, names), module)
+        names = {name: module.full_name(name) for name in TENSORS if name in module.tensors}
+        yield SavedNormLayer(module.path, kind, _numbers(saved.tensors, names), module, configuration(module))
 
 
 def _numbers(tensors: Mapping[str, StoredTensor], names: Mapping[str, str]) -> NormTensors:
@@ -98,57 +74,77 @@ def saved_kind(module: SavedModule) -> NormKind | None:
     """The kind of normalisation that a saved module does, `None` for any other module.
 
     A class is told by its name, as the classes that do their own arithmetic are in live models. A subclass of a
-    BatchNorm under a name that does not say so is told by what every `torch.nn` BatchNorm keeps: running statistics,
-    `momentum` and `track_running_stats`.
+    BatchNorm under a name that does not say so is told by what every `torch.nn` BatchNorm keeps: running statistics, or
+    what is left of them, and `track_running_stats`.
     """
-    if class_name(module) in _LOCAL_RESPONSE:
+    if module.class_name in _LOCAL_RESPONSE:
         return NormKind.LOCAL_RESPONSE
-    kind = kind_by_name(class_name(module))
+    kind = kind_by_name(module.class_name)
     if kind is NormKind.BATCH and not module.class_path.startswith(_PLAIN_PACKAGES):
         return kind if _keeps_statistics(module) or "track_running_stats" in module.attributes else None
-    if kind is None and _keeps_statistics(module) and "track_running_stats" in module.attributes:
+    if kind is None and _STATISTICS & module.tensors.keys() and "track_running_stats" in module.attributes:
         return NormKind.BATCH
     return kind
 
 
-def class_name(module: SavedModule) -> str:
-    """Name of the class, without its module."""
-    return module.class_path.rpartition(".")[2]
-
-
 def is_frozen(module: SavedModule) -> bool:
     """Whether a BatchNorm normalises by its running statistics whatever its mode: it keeps its scale in buffers."""
-    return "track_running_stats" not in module.attributes and "frozen" in class_name(module).lower()
+    return "track_running_stats" not in module.attributes and "frozen" in module.class_name.lower()
 
 
 def uses_batch_statistics(module: SavedModule, kind: NormKind) -> bool | None:
     """Whether a layer, in its present mode, normalises by the values at hand; `None` where its flag is missing."""
-    if kind is not NormKind.BATCH and not (kind is NormKind.INSTANCE and "track_running_stats" in module.attributes):
+    if kind is not NormKind.BATCH and not (kind is NormKind.INSTANCE and _keeps_statistics(module)):
         return True
     if is_frozen(module):
         return False
-    if not _keeps_statistics(module) and not _unreadable_statistics(module):
-        return True
-    return module.training
+    return True if not _STATISTICS & {*module.tensors, *module.unreadable} else module.training
 
 
-def configuration(module: SavedModule) -> dict[str, Any]:
-    """What the attributes of a saved layer say, by field name of `NormFacts`."""
+def configuration(module: SavedModule) -> Configuration:
+    """What the class and the attributes of a saved layer say."""
     attributes = module.attributes
     parameters = [tensor for tensor in module.tensors.values() if tensor.parameter]
-    names = ("eps", "epsilon", "variance_epsilon")
-    eps = next((attributes[name] for name in names if attributes.get(name) is not None), None)
-    # Beside the attributes of the object, a class may have some of its own.
-    told = any(name in attributes for name in names) or module.class_path.startswith(_PLAIN_PACKAGES)
-    momentum = attributes.get("momentum")
-    return {
-        "class_name": class_name(module),
-        "spatial_dims": _spatial_dims(module),
-        "synchronised": "sync" in class_name(module).lower(),
-        "parameters_frozen": not any(tensor.requires_grad for tensor in parameters) if parameters else None,
-        "momentum": momentum if isinstance(momentum, (int, float)) else None,
-        "eps": float(eps) if isinstance(eps, (int, float)) else None if told else UNKNOWN,
-    }
+    eps: Maybe[float | None] = eps_among(attributes.get)
+    # Beside the attributes of the object, a class may have some of its own; and a traced program leaves some out.
+    told = any(name in attributes for name in EPS_NAMES) or module.class_name in _LOCAL_RESPONSE
+    return Configuration(
+        class_name=module.class_name,
+        spatial_dims=_spatial_dims(module),
+        synchronised="sync" in module.class_name.lower(),
+        parameters_frozen=not any(tensor.requires_grad for tensor in parameters) if parameters else None,
+        momentum=_momentum(module),
+        eps=UNKNOWN if eps is None and not told else eps,
+    )
+
+
+def _momentum(module: SavedModule) -> Maybe[float | None]:
+    """The momentum; unknown where a traced program does not tell that of a class which always has one."""
+    of_torch = module.class_path.startswith(_PLAIN_PACKAGES) or "track_running_stats" in module.attributes
+    keeps_one = of_torch and saved_kind(module) in (NormKind.BATCH, NormKind.INSTANCE)
+    if keeps_one and "momentum" not in module.attributes:
+        return UNKNOWN
+    return number(module.attributes.get("momentum"))
+
+
+def statistics_unknown(layer: SavedNormLayer, *, part: bool) -> dict[str, Any]:
+    """What the tensors of a layer do not tell of its statistics, although one or both are not among them.
+
+    Args:
+        layer: The layer.
+        part: Whether the file is one of several: files are cut between any two tensors.
+
+    Returns:
+        The unknown facts by field name of `NormFacts`.
+    """
+    module = layer.module
+    unreadable = module is not None and bool(_STATISTICS & set(module.unreadable))
+    cut = part and (layer.tensors.running_mean is None or layer.tensors.running_var is None)
+    if unreadable or cut:
+        return {"has_running_statistics": UNKNOWN, "missing_statistic": UNKNOWN}
+    own_arithmetic = module is not None and not module.class_path.startswith(_PLAIN_PACKAGES)
+    # A class that normalises in its own way may need one alone.
+    return {"missing_statistic": UNKNOWN} if own_arithmetic and layer.tensors.missing_statistic is not None else {}
 
 
 def computes_by_hand(module: SavedModule) -> bool:
@@ -157,14 +153,10 @@ def computes_by_hand(module: SavedModule) -> bool:
 
 
 def _keeps_statistics(module: SavedModule) -> bool:
-    return {"running_mean", "running_var"} <= module.tensors.keys()
-
-
-def _unreadable_statistics(module: SavedModule) -> bool:
-    return bool({"running_mean", "running_var"} & set(module.unreadable))
+    return module.tensors.keys() >= _STATISTICS
 
 
 def _spatial_dims(module: SavedModule) -> Maybe[int | None]:
     """By the name of the class; a class outside torch may inherit them from one that is not at hand."""
-    told = next((dims for dims in (1, 2, 3) if class_name(module).endswith(f"Norm{dims}d")), None)
+    told = dims_of_name(module.class_name)
     return UNKNOWN if told is None and not module.class_path.startswith(_PLAIN_PACKAGES) else told

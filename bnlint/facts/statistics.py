@@ -20,6 +20,7 @@ class StatisticsFacts(TypedDict):
 
     affine: Maybe[bool]
     has_running_statistics: Maybe[bool]
+    missing_statistic: Maybe[str | None]
     channels: Maybe[int | None]
     dtype: Maybe[str | None]
     has_batch_counter: Maybe[bool]
@@ -49,6 +50,13 @@ class NormTensors:
     weight: Numbers | None = None
     bias: Numbers | None = None
     num_batches_tracked: Numbers | None = None
+
+    @property
+    def missing_statistic(self) -> str | None:
+        """`running_mean` or `running_var`, where the other one is there; `None` where both are, or neither is."""
+        if (self.running_mean is None) == (self.running_var is None):
+            return None
+        return "running_mean" if self.running_mean is None else "running_var"
 
     def present(self) -> Mapping[str, Numbers]:
         """The tensors with one value for each channel, by name, without those that are missing."""
@@ -81,6 +89,7 @@ def statistics_facts(tensors: NormTensors, ranges: Ranges | None = None) -> Stat
     return StatisticsFacts(
         affine=tensors.weight is not None,
         has_running_statistics=mean is not None and variance is not None,
+        missing_statistic=tensors.missing_statistic,
         channels=None if first is None else UNKNOWN if first.shape is None else first.size,
         dtype=None if first is None else first.dtype,
         has_batch_counter=counter is not None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 
@@ -106,7 +107,12 @@ def _vocabulary(record: type) -> dict[str, FactEntry]:
     return entries
 
 
-def remedy(names: Iterable[str], record: type, available: Collection[Need]) -> str:
+def remedy(
+    names: Iterable[str],
+    record: type,
+    available: Collection[Need],
+    advice: Mapping[Need, str] = MappingProxyType({}),
+) -> str:
     """What a user can give so that facts become known.
 
     Whoever gives the whole model gives its mode, and what bnlint needs to trace it; weights alone cannot be traced,
@@ -116,12 +122,13 @@ def remedy(names: Iterable[str], record: type, available: Collection[Need]) -> s
         names: The facts.
         record: Their record, `NormFacts` or `ModelFacts`.
         available: What is at hand already.
+        advice: Hints that fit the target better than the usual ones.
 
     Returns:
-        The hints, joined by semicolons; empty where all that the facts need is at hand.
+        The hints, each once, joined by semicolons; empty where all that the facts need is at hand.
     """
     missing = missing_needs(names, record, available)
-    return "; ".join(need.value for need in Need if need in missing)
+    return "; ".join(dict.fromkeys(advice.get(need, need.value) for need in Need if need in missing))
 
 
 def missing_needs(names: Iterable[str], record: type, available: Collection[Need]) -> frozenset[Need]:
@@ -130,7 +137,8 @@ def missing_needs(names: Iterable[str], record: type, available: Collection[Need
     missing = {need for name in names for need in entries[name].fact.needs if need not in available}
     needs_code = {Need.CODE, Need.GRAPH, *OPT_IN}
     if Need.MODULE not in available and missing & {Need.MODULE, Need.MODE, *needs_code}:
-        missing = missing - needs_code - {Need.MODE} | {Need.MODULE}
+        whole = Need.MODE if Need.MODE in missing else Need.MODULE  # whoever gives a mode gives the model with it
+        missing = missing - needs_code - {Need.MODE, Need.MODULE} | {whole}
     elif Need.CODE not in available and missing & needs_code:
         missing = missing - needs_code | {Need.CODE}
     return frozenset(missing)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.saved import Saved
 from bnlint.facts.collect_saved import collect_saved
-from bnlint.facts.named_layers import named_layers
+from bnlint.facts.layer_names import kind_of_path, says_norm
+from bnlint.facts.named_layers import NORM_BASE_VERSION
+from bnlint.facts.records import FactTable
+from bnlint.facts.unknown import UNKNOWN
 from bnlint.looking.look import Seen, Wanted, kinds_of, model_name, nothing_to_run
 from bnlint.report import Coverage
+from bnlint.tracing.kinds import NormKind
 
 
 def look_at_saved(artifact: Artifact, saved: Saved, wanted: Wanted) -> Seen:
@@ -32,14 +36,30 @@ def look_at_saved(artifact: Artifact, saved: Saved, wanted: Wanted) -> Seen:
         model=model_name(artifact),
         layers=table.model.norm_layers,
         kinds=kinds_of(table),
-        notes=(*artifact.notes, *_half_statistics(saved)),
+        notes=(*artifact.notes, *_parameters_alone(saved, table)),
     )
-    return Seen(table, coverage, nothing_to_run(wanted))
+    return Seen(table, coverage, nothing_to_run(wanted, table))
 
 
-def _half_statistics(saved: Saved) -> tuple[str, ...]:
-    """Layers of weights with a running mean and no running variance, or the reverse: no layers to the rules."""
-    halves = () if saved.modules else named_layers(saved.tensors, saved.versions).halves
-    return tuple(f"`{half.path}` has a `{half.present}` and no `{half.missing}`." for half in halves[:8]) + (
-        (f"So have {len(halves) - 8} more layers.",) if len(halves) > 8 else ()
+def _parameters_alone(saved: Saved, table: FactTable) -> tuple[str, ...]:
+    """What to say of weights that may be those of BatchNorm without its buffers, as `named_parameters()` gives them."""
+    without = [record.layer for record in table.norms if record.kind is UNKNOWN and record.affine is True]
+    told = [layer for layer in without if saved.versions.get(layer) == NORM_BASE_VERSION]
+    others_have_statistics = any(record.has_running_statistics is True for record in table.norms)
+    doubtful = told or [
+        layer
+        for layer in without
+        if layer not in saved.versions
+        and (kind_of_path(layer) is NormKind.BATCH or not (says_norm(layer) or others_have_statistics))
+    ]
+    if not doubtful:
+        return ()
+    several = len(doubtful) > 1
+    subject = (
+        f"{len(doubtful)} layers, such as `{doubtful[0]}`, have" if several else f"One layer, `{doubtful[0]}`, has"
+    )
+    other = "InstanceNorm" if told else "GroupNorm"
+    return (
+        f"{subject} a scale and a shift and no running statistics: right for {other}, but if this is BatchNorm, only"
+        " its parameters were saved, and not its buffers.",
     )

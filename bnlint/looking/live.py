@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -11,11 +12,12 @@ from bnlint.artifacts.artifact import Artifact
 from bnlint.errors import UsageError
 from bnlint.facts.collect import NO_TRACE, collect
 from bnlint.facts.records import FactTable
-from bnlint.looking.look import Progress, Seen, Wanted, kinds_of, model_name, nothing_to_run
+from bnlint.looking.look import DATA_BATCHES, Progress, Seen, Wanted, kinds_of, model_name, nothing_to_run
 from bnlint.report import Coverage
 from bnlint.running.observations import NOTHING
 from bnlint.running.observe import Request, observe
 from bnlint.running.padding import as_padding
+from bnlint.tracing.contradictions import of_onnx, of_program
 from bnlint.tracing.exported import trace_exported
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
@@ -40,7 +42,7 @@ def trace(model: nn.Module | ExportedProgram, inputs: object = None, timeout: fl
     """
     if isinstance(model, ExportedProgram):
         return trace_exported(model)
-    return trace_module(model, _given(inputs), DEFAULT_TIMEOUT if timeout is None else timeout)
+    return trace_module(model, _given(inputs), _limit(timeout))
 
 
 def artifact_of(model: object) -> Artifact:
@@ -81,20 +83,27 @@ def look_at(artifact: Artifact, code: nn.Module | ExportedProgram | None, wanted
 
         traced = trace_onnx(artifact.onnx)
     elif artifact.module is not None and not artifact.vetted:
-        timeout = DEFAULT_TIMEOUT if wanted.timeout is None else wanted.timeout
-        traced = trace_module(artifact.module, given, timeout, values=False)
+        traced = trace_module(artifact.module, given, _limit(wanted.timeout), values=False)
     else:
         traced = NO_TRACE if code is None else trace(code, given, wanted.timeout)
     module = artifact.module
     seen = NOTHING if module is None else observe(module, request, given, traced.example, say)
     say("facts")
-    from_file = artifact.program is not None or artifact.onnx is not None
-    with looking_into(artifact.target) if from_file else nullcontext():
+    with _looking_into(artifact):
         table = collect(artifact, traced, wanted.setup, wanted.deploy_dtype, seen)
-    failed = seen.failed if module is not None else nothing_to_run(wanted)
+    failed = seen.failed if module is not None else nothing_to_run(wanted, table)
     if given is not None and module is not None and traced.how in (How.NONE, How.PARTIAL, How.SYMBOLIC):
         failed = (f"The model could not be run with the input that was given: {traced.reason}.", *failed)
     return Seen(table, _coverage(artifact, traced, table, seen.notes), failed)
+
+
+def _looking_into(artifact: Artifact) -> AbstractContextManager[None]:
+    """A block that works on a graph; where it is one from a file, that may be the reason of a failure."""
+    if artifact.program is not None:
+        return looking_into(artifact.target, partial(of_program, artifact.program))
+    if artifact.onnx is not None:
+        return looking_into(artifact.target, partial(of_onnx, artifact.onnx))
+    return nullcontext()
 
 
 def _given(inputs: object) -> Inputs | None:
@@ -106,9 +115,14 @@ def _request(wanted: Wanted) -> Request:
         run=wanted.run,
         padding=tuple(map(as_padding, wanted.padding)),
         data=wanted.data,
-        data_batches=wanted.data_batches,
-        timeout=DEFAULT_TIMEOUT if wanted.timeout is None else wanted.timeout,
+        data_batches=wanted.data_batches or DATA_BATCHES,
+        timeout=_limit(wanted.timeout),
     )
+
+
+def _limit(timeout: float | None) -> float:
+    """Seconds for tracing, and for each kind of run."""
+    return DEFAULT_TIMEOUT if timeout is None else timeout
 
 
 def _coverage(artifact: Artifact, traced: Trace, table: FactTable, notes: tuple[str, ...]) -> Coverage:
@@ -120,7 +134,7 @@ def _coverage(artifact: Artifact, traced: Trace, table: FactTable, notes: tuple[
         inputs=traced.inputs,
         inputs_assumed=traced.inputs_assumed,
         layers=table.model.norm_layers,
-        layers_called=len({call.layer for call in traced.norm_calls}),
+        layers_called=len({call.layer for call in traced.norm_calls if call.registered and not call.functional}),
         calls=len(traced.norm_calls),
         kinds=kinds_of(table),
         notes=(*artifact.notes, *notes),

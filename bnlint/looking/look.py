@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.missing import missing_file
+from bnlint.errors import UsageError
 from bnlint.facts.records import FactTable
 from bnlint.facts.setup import TrainingSetup
+from bnlint.facts.unknown import UNKNOWN
+from bnlint.facts.vocabulary import Need
 from bnlint.report import Coverage
 
 DATA_BATCHES: Final = 16
@@ -30,8 +36,11 @@ class Wanted:
         run: Whether to run a copy; `None` for "if inputs with values were given, and the model is small".
         padding: How inputs are padded, as given.
         data: Real inputs, as given.
-        data_batches: How many batches of them.
+        data_batches: How many batches of them; `None` for `DATA_BATCHES`.
         timeout: Seconds for tracing, and for each kind of run; `None` for bnlint's own limit.
+
+    Raises:
+        UsageError: If a number of batches is given that is below 1, or without data, or if there is no such file.
     """
 
     setup: TrainingSetup
@@ -40,8 +49,20 @@ class Wanted:
     run: bool | None = None
     padding: Sequence[str] = ()
     data: object = None
-    data_batches: int = DATA_BATCHES
+    data_batches: int | None = None
     timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, (str, os.PathLike)) and not Path(self.data).exists():
+            raise missing_file(os.fspath(self.data))
+        if self.data_batches is None:
+            return
+        if self.data_batches < 1:
+            raise UsageError(f"The number of data batches is {self.data_batches}, but at least one is needed.")
+        if self.data is None:
+            raise UsageError(
+                "A number of data batches is given, and no data.", "Give `--data FILE`, or `data` in Python."
+            )
 
 
 @dataclass(frozen=True)
@@ -60,18 +81,24 @@ class Seen:
 
 
 def kinds_of(table: FactTable) -> dict[str, int]:
-    """Number of layers of each kind."""
-    layers = {facts.layer: facts.kind for facts in table.norms}
+    """Number of layers of each kind, `unknown` among them."""
+    layers = {facts.layer: facts.kind.value if facts.kind is UNKNOWN else facts.kind for facts in table.norms}
     return dict(sorted(Counter(layers.values()).items()))
 
 
-def nothing_to_run(wanted: Wanted) -> tuple[str, ...]:
-    """What to say where the user asks for a run and the target holds no code that may run."""
+def nothing_to_run(wanted: Wanted, table: FactTable) -> tuple[str, ...]:
+    """What to say where the user asks for a run and the target holds no code that may run.
+
+    Args:
+        wanted: What the user asks for.
+        table: The facts of the target, with what would let it run.
+    """
     asked = {"run": bool(wanted.run), "padding": bool(wanted.padding), "data": wanted.data is not None}
     options = "` and `--".join(name for name, given in asked.items() if given)
     if not options:
         return ()
-    return (f"There is no model to run for `--{options}`: give an import string, or a whole model that may run.",)
+    need = Need.CODE if Need.MODULE in table.available else Need.MODULE
+    return (f"There is no model to run for `--{options}`: {table.advice.get(need, need.value)}.",)
 
 
 def model_name(artifact: Artifact) -> str:
@@ -79,4 +106,4 @@ def model_name(artifact: Artifact) -> str:
     if artifact.module is not None:
         return type(artifact.module).__name__
     modules = artifact.saved.modules if artifact.saved is not None else ()
-    return modules[0].class_path.rpartition(".")[2] if modules else ""
+    return modules[0].class_name if modules else ""

@@ -18,6 +18,12 @@ from bnlint.tracing.watchdog import OutOfTime
 
 T = TypeVar("T")
 
+_SUBJECTS = {
+    "moved_in_eval": "the statistics in eval mode",
+    "batch_dependence": "batch dependence",
+    "updates": "a training step",
+}
+
 
 def observe_run(running: RunningCopy, inputs: Inputs, training_step: bool) -> DryRun:
     """What a forward in eval mode and a training step do to the statistics, and to the samples of a batch.
@@ -28,30 +34,32 @@ def observe_run(running: RunningCopy, inputs: Inputs, training_step: bool) -> Dr
         training_step: Whether to make a training step, which takes as much memory as training.
 
     Returns:
-        What was seen; a run that fails leaves `None` and a note.
+        What was seen; a run that fails leaves `None` and a reason.
     """
-    notes: list[str] = []
+    reasons: dict[str, str] = {}
     with running.state_kept():
         running.module.eval()
-        moved = _try(notes, "The statistics in eval mode", lambda: _moved_in_eval(running, inputs))
+        moved = _try(reasons, "moved_in_eval", lambda: _moved_in_eval(running, inputs))
         mixed = None
         if moved is not None:
-            mixed = _try(notes, "Batch dependence", lambda: observe_batch_dependence(running, inputs))
+            mixed = _try(reasons, "batch_dependence", lambda: observe_batch_dependence(running, inputs))
         updates = None
         if training_step:
             running.module.train()
-            updates = _try(notes, "A training step", lambda: _updates(running, at_least_two(inputs)))
-    return DryRun(moved, updates, mixed, tuple(notes))
+            updates = _try(reasons, "updates", lambda: _updates(running, at_least_two(inputs)))
+    if moved is None:
+        reasons["batch_dependence"] = reasons["moved_in_eval"]  # the same run, which need not fail twice
+    return DryRun(moved, updates, mixed, reasons)
 
 
-def _try(notes: list[str], subject: str, observe: Callable[[], T]) -> T | None:
+def _try(reasons: dict[str, str], name: str, observe: Callable[[], T]) -> T | None:
     try:
         return observe()
     except CannotTell as reason:
         why = str(reason)
     except (Exception, SystemExit, OutOfTime) as error:
         why = describe(error)
-    notes.append(f"{subject} could not be observed: {why}.")
+    reasons[name] = f"{_SUBJECTS[name]} could not be observed: {why}"
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,18 @@ class DryRun:
         moved_in_eval: Whether one forward in eval mode changes a layer's running statistics, by path.
         updates: How often a layer's statistics are updated by one training step, by path; absent without a counter.
         batch_dependence: Whether samples influence each other in eval mode.
-        notes: What could not be seen and why, a sentence each.
+        reasons: Why something could not be seen, by the name of its attribute here: clauses.
     """
 
     moved_in_eval: Mapping[str, bool] | None = None
     updates: Mapping[str, int] | None = None
     batch_dependence: BatchDependence | None = None
-    notes: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be seen and why, a sentence each."""
+        return tuple(dict.fromkeys(f"{reason[0].upper()}{reason[1:]}." for reason in self.reasons.values()))
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ def _run(model: nn.Module, request: Request, inputs: Inputs | None, asked: bool)
     if obstacle or inputs is None:
         (seen.failed if asked else seen.notes).append(f"The model was not run: {obstacle}.")
         if asked:
-            seen.dry_run, seen.padding = DryRun(), PaddingRun() if request.padding else None
+            parts = ("moved_in_eval", "batch_dependence", "updates")
+            reasons = dict.fromkeys(parts, f"the model was not run: {obstacle}")
+            seen.dry_run, seen.padding = DryRun(reasons=reasons), PaddingRun() if request.padding else None
         return seen
     inputs = with_values(inputs)
     if request.padding:

@@ -171,3 +171,20 @@ def test_an_exported_program_keeps_the_dropout_of_its_mode() -> None:
 def test_without_a_graph_nothing_is_known(tmp_path: Path) -> None:
     torch.save(Ignores(default_flag).state_dict(), tmp_path / "weights.pt")
     assert bnlint.inspect(tmp_path / "weights.pt").model.dropouts_ignoring_eval is UNKNOWN
+
+
+@pytest.mark.parametrize(("train", "expected"), [(True, {"drop"}), (False, frozenset())])
+def test_dropout_that_a_forward_puts_into_training_mode_ignores_eval(train: bool, expected: set[str]) -> None:
+    def switching(model: Dropped, x: Tensor) -> Tensor:
+        model.drop.train(train)
+        return model.drop(model.conv(x))
+
+    model = Dropped(switching).eval()
+    assert bnlint.inspect(model, inputs=(images(),)).model.dropouts_ignoring_eval == expected
+    assert not model.drop.training
+
+
+def test_why_it_is_unknown_in_a_model_that_trains() -> None:
+    model = Dropped(lambda m, x: F.dropout(m.conv(x), training=True))
+    (item,) = bnlint.check(model, inputs=(images(),), select="BN108").not_run
+    assert item.remedy.startswith("the model is in training mode, where dropout as at ")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import bnlint
-from bnlint.facts.mode import ignores_eval
+from bnlint.facts.mode import ignores_eval, learns_statistics, mode_facts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.tracing.kinds import NormKind
 from tests.models import ConvNet, with_plausible_statistics
@@ -131,6 +131,32 @@ def test_what_is_known_decides(kind: NormKind, uses: bool, training: bool | None
     assert ignores_eval(kind, uses, training) is expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "frozen", "training", "model_training", "expected"),
+    [
+        (NormKind.BATCH, False, True, True, True),
+        (NormKind.BATCH, False, False, False, True),
+        (NormKind.BATCH, False, False, True, False),  # held in eval mode
+        (NormKind.BATCH, False, False, UNKNOWN, True),
+        (NormKind.BATCH, True, True, True, False),
+        (NormKind.INSTANCE, False, True, True, False),
+    ],
+)
+def test_which_layers_learn_statistics(
+    kind: NormKind, frozen: bool, training: bool, model_training: object, expected: bool
+) -> None:
+    found = learns_statistics(kind, frozen=frozen, training=training, model_training=model_training)  # type: ignore[arg-type]
+    assert found is expected
+
+
+def test_a_mode_that_bnlint_chose_is_no_fact() -> None:
+    assert mode_facts(NormKind.BATCH, True, UNKNOWN, True) == {}
+    facts = mode_facts(NormKind.BATCH, False, False, None)
+    assert facts == {
+        "training": False, "model_training": False, "uses_batch_statistics": UNKNOWN, "ignores_eval": UNKNOWN
+    }  # fmt: skip
+
+
 class Frozen(nn.BatchNorm2d):
     """Keeps its scale and shift in buffers, as timm's and torchvision's frozen classes do."""
 
@@ -152,5 +178,5 @@ def test_what_an_exported_program_would_learn() -> None:
     assert learns(ConvNet().train()) == [True, True]
     held = ConvNet().train()
     held.bn1.eval()
-    assert learns(held) == [False, True]
+    assert learns(held) == [UNKNOWN, True]  # held, or the other forgotten in training mode
     assert learns(nn.Sequential(nn.Conv2d(3, 3, 1), Frozen(3)).eval()) == [False]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tests.zoo.faults.fault import EVERYWHERE, TRAINING, Fault, at, like, norms_in, put, swap
 
 INITIAL: dict[str, Any] = {"running_mean": 0.0, "running_var": 1.0, "num_batches_tracked": 0}
+BLOCK = ("features.denseblock2",)
 FRESH: dict[str, Any] = INITIAL | {"weight": 1.0, "bias": 0.0}
 
 
@@ -21,6 +22,16 @@ def initial(*paths: str) -> Any:
 def filled(path: str, **values: Any) -> Any:
     """Every channel of the layers inside a path."""
     return lambda model: put(norms_in(model, path), **values)
+
+
+def deleted(path: str) -> Any:
+    """The running variances of the layers inside a path, deleted."""
+
+    def seed(model: nn.Module) -> None:
+        for layer in norms_in(model, path):
+            del layer.running_var
+
+    return seed
 
 
 def channel(path: str, tensor: str, value: float, channels: slice | int = 0) -> Any:
@@ -231,4 +242,20 @@ STATISTICS = (
         lambda m: swap(m, "features.1", lambda b: like(b, eps=0.0)),
         ("features.1",),
     ),
+    Fault(
+        "BN512",
+        "resnet18",
+        "one variance set to None",
+        lambda m: put([at(m, "layer1.0.bn1")], running_var=None),
+        ("layer1.0.bn1",),
+    ),
+    Fault(
+        "BN512",
+        "mobilenet_v2",
+        "every mean set to None",
+        lambda m: put(norms_in(m), running_mean=None),
+        EVERYWHERE,
+        TRAINING,
+    ),
+    Fault("BN512", "densenet121", "the variances of a block deleted", deleted(*BLOCK), BLOCK),
 )

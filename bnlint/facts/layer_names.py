@@ -1,0 +1,34 @@
+"""What the path of a layer says of its kind: names that model code gives to normalisation layers."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bnlint.tracing.kinds import NormKind
+
+_NAMES: Final = (
+    (re.compile(r"batch_?norm|(^|_)bn(_|$)"), NormKind.BATCH),
+    (re.compile(r"instance_?norm"), NormKind.INSTANCE),
+    (re.compile(r"rms_?norm|(^|_)rms(_|$)"), NormKind.RMS),
+    (re.compile(r"group_?norm|(^|_)gn(_|$)"), NormKind.GROUP),
+    (re.compile(r"layer_?norm|(^|_)ln(_|$)"), NormKind.LAYER),
+)
+_ANY_NORM: Final = re.compile(r"norm(?!al(_|$))")
+
+
+def kind_of_path(path: str) -> NormKind | None:
+    """The kind of normalisation that the name of a layer says, `None` for other names."""
+    word = _word(path)
+    return next((kind for pattern, kind in _NAMES if pattern.search(word)), None)
+
+
+def says_norm(path: str) -> bool:
+    """Whether the name of a layer says normalisation, of whatever kind."""
+    return kind_of_path(path) is not None or _ANY_NORM.search(_word(path)) is not None
+
+
+def _word(path: str) -> str:
+    """The last name of a path that is not a number, in lower case and without the digits at the ends of its parts."""
+    last = next((part for part in reversed(path.split(".")) if not part.isdigit()), "")
+    return re.sub(r"\d+(?=_|$)", "", last).lower()
