@@ -20,7 +20,8 @@ class Artifact:
 
     Attributes:
         target: The target as the user named it.
-        form: `module`, `pickled_module`, `exported_program`, `onnx`, `state_dict` or `safetensors`.
+        form: `module`, `pickled_module`, `torchscript`, `package`, `exported_program`, `onnx`, `state_dict` or
+            `safetensors`.
         module: The live model, where there is one.
         saved: A model or weights in a file, as data, where there are any.
         program: An exported program in a file, as data, where there is one.
@@ -32,6 +33,8 @@ class Artifact:
             bnlint put a factory and a weights file together: then the flags are whatever the constructor left.
         notes: Remarks for the report, such as the checkpoint key that was read.
         not_live: Why the saved modules were not made a live model, a sentence that `notes` has too; empty if they were.
+        would_allow: The packages whose admission is all that the saved modules lack to become a live model; empty where
+            that would not be enough.
         vetted: Whether the user has said that they know where `module` comes from. False for one that bnlint made of
             the attributes in a file, unasked.
     """
@@ -47,6 +50,7 @@ class Artifact:
     mode_known: bool = True
     notes: tuple[str, ...] = ()
     not_live: str = ""
+    would_allow: tuple[str, ...] = ()
     vetted: bool = True
 
     def weights(self) -> Mapping[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str]) -> nn.Mo
         path: The file.
         name: What the user called it.
         kind: Its format.
-        keys: The keys that lead to the model in what the file holds.
+        keys: The keys, places in a list and attributes that lead to the model in what the file holds.
 
     Returns:
         The model, on the CPU.
@@ -36,13 +36,19 @@ def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str]) -> nn.Mo
         with user_code():
             found = _load(path, kind)
             for key in keys:
-                found = found[key]
+                found = _inside(found, key)
     except (Exception, SystemExit) as error:
         cause = f"`{name}` cannot be unpickled: {type(error).__name__}: {first_line(error)}."
         raise NotAnalysedError(cause, _missing_code_hint(error)) from error
     if not isinstance(found, nn.Module):
         raise NotAnalysedError(f"Unpickled, `{name}` is a `{type(found).__name__}` and no model.")
     return found
+
+
+def _inside(container: Any, key: str) -> Any:
+    if isinstance(container, (list, tuple)):
+        return container[int(key)]
+    return container[key] if isinstance(container, Mapping) else getattr(container, key)
 
 
 def _load(path: Path, kind: Kind) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bnlint.artifacts.inert.directory import METADATA, Directory, Piece
+from bnlint.artifacts.choice import choose, remark
+from bnlint.artifacts.inert.directory import Directory, Piece
 from bnlint.artifacts.inert.sandbox import ask_child
 from bnlint.artifacts.inert.tensors import SavedTensor
 from bnlint.artifacts.names import strip_wrappers
-from bnlint.artifacts.saved import Saved, choose
+from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import NotAnalysedError
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     import numpy
     from torch import Tensor
 
-__all__ = ["METADATA", "PiecedTensor", "read_checkpoint_directory"]
+
+_ONE_FILE: Final = "make one file of the folder by `python -m torch.distributed.checkpoint.format_utils dcp_to_torch`"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class PiecedTensor(StoredTensor):
         if self.pieces:
             return self.pieces
         cause = f"Of the checkpoint folder `{self.name}` only normalisation layers are read."
-        hint = "`python -m torch.distributed.checkpoint.format_utils dcp_to_torch` makes one file of it."
+        hint = f"{_ONE_FILE[0].upper()}{_ONE_FILE[1:]}."
         raise NotAnalysedError(cause, hint)
 
 
@@ -81,15 +83,18 @@ def read_checkpoint_directory(path: Path, name: str, key: str = "") -> Saved:
         NotAnalysedError: The folder is incomplete or damaged, or holds several sets and none was chosen.
         UsageError: What was chosen is not there.
     """
-    directory = ask_child("directory", path, name).directory
-    if directory is None or not directory.entries:
+    directory = ask_child("directory", path, name, Directory)
+    if not directory.entries:
         raise NotAnalysedError(f"`{name}` is a checkpoint folder without a tensor.")
     entry = choose(directory.entries, key, name)
     tensors = {stored: _tensor(item, directory, path, name) for stored, item in entry.tensors.items()}
     names, notes = strip_wrappers(tensors)
-    chosen = (f"The entry `{entry.key}` of the checkpoint was read.",) if entry.key else ()
+    chosen = (remark(entry, directory.entries, key),) if entry.key else ()
     weights = {short: tensors[stored] for short, stored in names.items()}
-    return Saved("state_dict", (), weights, keys=entry.keys, called=directory.called, notes=(*chosen, *notes))
+    notes = (*chosen, *notes)
+    return Saved(
+        "state_dict", (), weights, keys=entry.keys, called=directory.called, notes=notes, before_loading=_ONE_FILE
+    )
 
 
 def _tensor(item: SavedTensor, directory: Directory, path: Path, name: str) -> PiecedTensor:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bnlint.artifacts.address import is_remote
 from bnlint.artifacts.artifact import Artifact
-from bnlint.artifacts.import_string import import_model, is_import_string
 from bnlint.artifacts.known.packages import NEURAL_NETWORKS, admitted
+from bnlint.artifacts.missing import missing_file, nearest_file
 from bnlint.artifacts.sniff import Content, Kind, sniff
 from bnlint.artifacts.user_code import user_code
 from bnlint.errors import NotAnalysedError, UsageError
@@ -42,8 +42,8 @@ def read(
         The model or its weights.
 
     Raises:
-        UsageError: The target is neither a file nor an import string, the import string names no model, or a package
-            cannot be admitted.
+        UsageError: The target is neither a file nor an import string, the import string names no model, there is no
+            file of weights, or a package cannot be admitted.
         NotAnalysedError: A file cannot be read, holds no model, or its weights do not fit.
     """
     packages = admitted(allow)
@@ -51,17 +51,24 @@ def read(
         if kwargs:
             raise UsageError(f"`{target}` is a file: `--kwargs` is for an import string.")
         artifact, built = _read_file(target, trust, "" if weights is not None else key, packages), False
-    elif is_import_string(target):
-        if key and weights is None:
-            raise UsageError("`--key` chooses within a file, and none is given.")
-        imported = import_model(target, kwargs)
-        artifact, built = Artifact(target, "module", imported.module), imported.built
     else:
-        cause = f"`{target}` is neither an existing file nor an import string of the form `package.module:name`."
-        raise UsageError(cause)
+        artifact, built = _import(target, kwargs, key if weights is None else "")
     if weights is None:
         return artifact
     return _with_weights(artifact, weights, trust, key, mode_known=not built)
+
+
+def _import(target: str, kwargs: Mapping[str, Any] | None, key: str) -> tuple[Artifact, bool]:
+    """What an import string names, and whether bnlint built it."""
+    from bnlint.artifacts.import_string import import_model, import_string_meant, is_import_string
+
+    if not is_import_string(target):
+        cause = f"`{target}` is neither an existing file nor an import string of the form `package.module:name`."
+        raise UsageError(cause, nearest_file(target) or import_string_meant(target))
+    if key:
+        raise UsageError("`--key` chooses within a file, and none is given.")
+    imported = import_model(target, kwargs)
+    return Artifact(target, "module", imported.module), imported.built
 
 
 def _with_weights(artifact: Artifact, weights: str, trust: bool, key: str, mode_known: bool) -> Artifact:
@@ -128,7 +135,7 @@ def _read_onnx(path: Path, name: str, key: str) -> Artifact:
 
 
 def _make_live(name: str, saved: Saved, packages: tuple[str, ...]) -> Artifact:
-    from bnlint.artifacts.known.model import live_model
+    from bnlint.artifacts.known.model import live_model, packages_to_allow
     from bnlint.artifacts.lazy_tensors import LazyTensors
 
     module, not_live = live_model(saved, packages)
@@ -146,6 +153,7 @@ def _make_live(name: str, saved: Saved, packages: tuple[str, ...]) -> Artifact:
         tensors=LazyTensors(saved.tensors),
         notes=notes,
         not_live=not_live,
+        would_allow=packages_to_allow(saved, packages),
         vetted=bool(packages),
     )
 
@@ -197,8 +205,8 @@ def _content(path: Path, name: str) -> Content:
             raise NotAnalysedError(f"`{name}` is not a regular file.")
         with path.open("rb") as file:
             return sniff(file)
-    except FileNotFoundError as error:
-        raise NotAnalysedError(f"There is no file `{name}`.") from error
+    except FileNotFoundError:
+        raise missing_file(name) from None
     except PermissionError as error:
         raise NotAnalysedError(f"`{name}` may not be read: permission denied.") from error
     except (OSError, ValueError) as error:

@@ -6,21 +6,20 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
-from bnlint.artifacts.inert.contents import Contents, Entry
-from bnlint.artifacts.inert.objects import Node
-from bnlint.artifacts.inert.regions import Region
-from bnlint.artifacts.inert.sandbox import read_inert
-from bnlint.artifacts.inert.tree import SavedModule
+from bnlint.artifacts.choice import choose, remark
 from bnlint.artifacts.names import strip_paths, strip_wrappers
 from bnlint.artifacts.safetensors_header import read_header
 from bnlint.artifacts.sniff import Kind
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import NoModelError, NotAnalysedError, UsageError
 
-_USUAL_ENTRIES: Final = ("state_dict", "model_state_dict", "model")
-"""Where training scripts keep what they train, in the order in which it is looked for."""
+if TYPE_CHECKING:
+    from bnlint.artifacts.inert.contents import Contents, Entry
+    from bnlint.artifacts.inert.objects import Node
+    from bnlint.artifacts.inert.regions import Region
+    from bnlint.artifacts.inert.tree import SavedModule
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Saved:
     """A model, or a set of weights, read from a file as data.
 
     Attributes:
-        form: `pickled_module`, `state_dict` or `safetensors`.
+        form: `pickled_module`, `torchscript`, `package`, `state_dict` or `safetensors`.
         modules: The module tree of a whole model, root first; empty for weights alone.
         tensors: Parameters and buffers by name, without the prefixes of wrappers.
         versions: The version that each module noted in the metadata of a state_dict, by path; empty without metadata.
@@ -60,6 +59,7 @@ class Saved:
         called: Classes and functions that the file's own loader would call.
         notes: Remarks for the report.
         objects: All that a whole model holds, where its classes are known code; else `None`.
+        before_loading: What has to be done before the weights can be loaded into a model, a clause; empty for nothing.
     """
 
     form: str
@@ -71,6 +71,7 @@ class Saved:
     notes: tuple[str, ...] = ()
     baked_training: Mapping[str, bool] = field(default_factory=dict)
     objects: SavedObjects | None = None
+    before_loading: str = ""
 
 
 def read_saved(path: Path, name: str, kind: Kind, key: str = "", known: Collection[str] = ()) -> Saved:
@@ -94,6 +95,8 @@ def read_saved(path: Path, name: str, kind: Kind, key: str = "", known: Collecti
         if key:
             raise UsageError(f"`{name}` is a safetensors file, which holds one set of weights: `--key` does not apply.")
         return of_stored(read_header(path, name), "safetensors", name)
+    from bnlint.artifacts.inert.sandbox import read_inert  # safetensors files need no child
+
     return of_contents(read_inert(path, name, kind, known=known), path, name, key)
 
 
@@ -114,7 +117,7 @@ def of_contents(contents: Contents, path: Path, name: str, key: str = "") -> Sav
         cause = f"`{name}` holds {contents.holds}, not a model or its weights."
         raise NoModelError(cause, "Save `model.state_dict()` instead.")
     entry = choose(contents.entries, key, name)
-    return _saved(entry, contents, path, name)
+    return _saved(entry, contents, path, name, key)
 
 
 def of_stored(tensors: Mapping[str, StoredTensor], form: str, name: str) -> Saved:
@@ -134,43 +137,6 @@ def of_stored(tensors: Mapping[str, StoredTensor], form: str, name: str) -> Save
     return Saved(form, (), {short: tensors[stored] for short, stored in names.items()}, notes=notes)
 
 
-def choose(entries: tuple[Entry, ...], key: str, name: str) -> Entry:
-    """Choose one of several models or sets of weights in a file.
-
-    Args:
-        entries: What the file offers, at least one.
-        key: What the user asks for; empty for the usual one.
-        name: What the user called the file.
-
-    Raises:
-        NotAnalysedError: There are several, none has a usual name, and none was asked for.
-        UsageError: What was asked for is not there.
-    """
-    choices = ", ".join(f"`{entry.key}`" for entry in entries if entry.key)
-    if key:
-        chosen = [entry for entry in entries if entry.key == key or entry.key.startswith(f"{key}.")]
-        if not chosen:
-            hint = f"It has {choices}." if choices else "It holds one model or set of weights: leave `--key` out."
-            raise UsageError(f"`{name}` has no `{key}`.", hint)
-        return chosen[0]
-    # A tensor or two, such as the loss or the state of a random generator, are no set of weights.
-    largest = max(_size(entry) for entry in entries)
-    least = largest if any(entry.keys for entry in entries) else 0
-    worthy = [entry for entry in entries if entry.modules or 2 * _size(entry) >= (largest if entry.keys else 2 * least)]
-    if len(worthy) == 1:
-        return worthy[0]
-    for usual in _USUAL_ENTRIES:
-        for entry in worthy:
-            if entry.key == usual or entry.key.startswith(f"{usual}."):
-                return entry
-    listed = ", ".join(f"`{entry.key}`" for entry in worthy)
-    raise NotAnalysedError(f"`{name}` holds several models or sets of weights: {listed}.", "Choose one with `--key`.")
-
-
-def _size(entry: Entry) -> int:
-    return len(entry.tensors) + sum(len(module.tensors) for module in entry.modules)
-
-
 def stored_tensors(entry: Entry, contents: Contents, path: Path, name: str) -> dict[str, StoredTensor]:
     """The tensors of an entry by their full names in the file.
 
@@ -181,7 +147,7 @@ def stored_tensors(entry: Entry, contents: Contents, path: Path, name: str) -> d
         name: What the user called it.
     """
     described = entry.tensors or {
-        f"{module.path}.{tensor_name}".removeprefix("."): tensor
+        module.full_name(tensor_name): tensor
         for module in entry.modules
         for tensor_name, tensor in module.tensors.items()
     }
@@ -191,8 +157,8 @@ def stored_tensors(entry: Entry, contents: Contents, path: Path, name: str) -> d
     }
 
 
-def _saved(entry: Entry, contents: Contents, path: Path, name: str) -> Saved:
-    notes = [f"The entry `{entry.key}` of the checkpoint was read."] if entry.key else []
+def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) -> Saved:
+    notes = [remark(entry, contents.entries, key)] if entry.key else []
     notes += [f"The wrapper {wrapper} was taken off the model." for wrapper in entry.wrappers]
     stored = stored_tensors(entry, contents, path, name)
     if entry.modules:

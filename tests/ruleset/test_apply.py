@@ -10,7 +10,6 @@ from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.vocabulary import Need
 from bnlint.report import Context, Location
 from bnlint.ruleset import Outcome, apply_rules, find_rule, load_rules
-from bnlint.ruleset.apply import UNDETERMINED
 from tests.ruleset.strategies import blurred, some_facts
 from tests.ruleset.writing import rule_with
 
@@ -46,7 +45,7 @@ def dead(layer: str, **facts: Any) -> NormFacts:
 
 def test_true_is_a_finding_on_all_layers_in_their_order() -> None:
     place = Location("net.py", 7)
-    outcome = apply("BN501", table(dead("b", location=place), dead("a"), dead("c", batches_counted=5)))
+    outcome = apply("BN501", table(dead("b", location=place), dead("a"), dead("c", statistics_at_initial_values=False)))
     (finding,) = outcome.findings
     assert finding.layers == ("b", "a")
     assert finding.message.startswith("2 layers ")
@@ -66,7 +65,7 @@ def test_a_layer_that_is_called_twice_is_named_once_with_both_calls_as_evidence(
 
 
 def test_false_is_passed() -> None:
-    assert apply("BN501", table(dead("a", batches_counted=5))) == Outcome((), (), ("BN501",))
+    assert apply("BN501", table(dead("a", statistics_at_initial_values=False))) == Outcome((), (), ("BN501",))
 
 
 def test_unknown_is_neither_and_names_what_is_missing_and_what_supplies_it() -> None:
@@ -89,16 +88,16 @@ def test_what_takes_a_run_of_the_models_code_is_told_from_what_the_user_forgot()
     assert not undetermined.opt_in
     (weights_alone,) = apply("BN111", table(norm("a"), available=frozenset({Need.STATE}))).not_run
     assert not weights_alone.opt_in
-    assert weights_alone.remedy == Need.MODULE.value
+    assert weights_alone.remedy == Need.MODE.value  # whoever gives a model with its mode gives all of it
 
 
 def test_a_fact_that_stays_unknown_with_everything_at_hand() -> None:
     (missing,) = apply("BN501", table(norm("a"))).not_run
-    assert missing.remedy == UNDETERMINED
+    assert missing.remedy.startswith("bnlint could not determine `statistics_at_initial_values`")
 
 
 def test_layers_that_lack_different_facts_are_told_apart() -> None:
-    facts = table(dead("a", batches_counted=5), norm("b"), dead("c", batches_counted=None, has_batch_counter=True))
+    facts = table(dead("a", statistics_at_initial_values=False), norm("b"), dead("c"))
     assert [item.layers for item in apply("BN501", facts).not_run] == [("b",)]
     facts = table(norm("b"), norm("c", statistics_at_initial_values=True), norm("d"))
     assert [(item.layers, item.missing) for item in apply("BN501", facts).not_run] == [
