@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass, fields
@@ -19,7 +18,6 @@ from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
 from bnlint.ruleset.settings import Layer, Settings, Word
 from bnlint.ruleset.source import Source
-from bnlint.ruleset.toml_source import read_toml_table
 from bnlint.ruleset.yaml_source import read_yaml
 
 FILES: Final = ("bnlint.yaml", "bnlint.yml")
@@ -122,7 +120,11 @@ def _table(file: Path) -> Source | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"{_shown(file)} cannot be read: {reason}.") from error
-    return read_toml_table(text, _shown(file), TABLE) if TABLE[-1] in text else None
+    if TABLE[-1] not in text:
+        return None
+    from bnlint.ruleset.toml_source import read_toml_table
+
+    return read_toml_table(text, _shown(file), TABLE)
 
 
 def _shown(path: Path) -> str:
@@ -132,8 +134,10 @@ def _shown(path: Path) -> str:
 
 def schema_text() -> str:
     """The JSON Schema (Draft 2020-12) of configuration files, as the text of `docs/config-schema.json`."""
+    import json  # only the schema needs it, and start-up time counts
+
     schema: dict[str, Any] = msgspec.json.schema(Config)
-    plain: dict[str, Any] = json.loads(msgspec.json.encode(schema))  # tuples become lists
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))  # tuples become lists
     heading = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bnlint configuration file"}
     return json.dumps(heading | plain, indent=2, ensure_ascii=False) + "\n"
 

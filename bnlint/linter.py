@@ -11,15 +11,15 @@ from bnlint import __version__
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.read import read
 from bnlint.config import ConfigFile, read_config
-from bnlint.errors import UsageError
 from bnlint.facts.gains import deployment_dtype
 from bnlint.facts.records import FactTable
 from bnlint.facts.setup import TrainingSetup
 from bnlint.looking.files import look_at_saved
-from bnlint.looking.look import DATA_BATCHES, Progress, Seen, Wanted
+from bnlint.looking.look import Progress, Seen, Wanted
 from bnlint.report import Context, Report, Severity
-from bnlint.resolve import given_settings, resolve, several
+from bnlint.resolve import given_settings, require_some_rule, resolve, several
 from bnlint.ruleset import apply_rules
+from bnlint.ruleset.required import undecided
 
 if TYPE_CHECKING:
     import torch
@@ -49,9 +49,10 @@ def check(
     run: bool | None = None,
     padding: str | Iterable[str] = (),
     data: object = None,
-    data_batches: int = DATA_BATCHES,
+    data_batches: int | None = None,
     select: str | Iterable[str] = (),
     ignore: str | Iterable[str] = (),
+    require: str | Iterable[str] = (),
     severity: Mapping[str, Severity | str] | None = None,
     options: Mapping[str, Mapping[str, int | float]] | None = None,
     profile: str | None = None,
@@ -87,9 +88,11 @@ def check(
         padding: How inputs are padded, as `AXIS`, `NAME=AXIS` or `NAME=AXIS:VALUE`: a copy is then run with padding.
         data: Real inputs to compare running statistics with: the name of a file, or an iterable of batches such as a
             `DataLoader`; of `(images, labels)` the model gets what its `forward` requires.
-        data_batches: How many batches of it to look at.
+        data_batches: How many batches of it to look at; 16 if not given.
         select: Codes, names or code prefixes of the rules to run; all by default.
         ignore: Codes, names or code prefixes of the rules to leave out.
+        require: Codes, names or code prefixes of rules that have to be decided: where one cannot be, `Report.ok` is
+            false.
         severity: Severities by code, name or beginning of codes, such as `{"BN201": "warning"}`.
         options: Options of rules by code or name, such as `{"BN301": {"minimum_values": 100}}`.
         profile: Name of a profile to start from, such as `deploy` or `strict`.
@@ -110,7 +113,13 @@ def check(
     select = several(select)
     resolved = resolve(
         given_settings(
-            context=context, fail_on=fail_on, select=select, ignore=ignore, severity=severity, options=options
+            context=context,
+            fail_on=fail_on,
+            select=select,
+            ignore=ignore,
+            require=require,
+            severity=severity,
+            options=options,
         ),
         profile=profile,
         config=config if config is None or isinstance(config, ConfigFile) else read_config(config),
@@ -118,17 +127,12 @@ def check(
         setup=_setup(batch_size, devices, accumulate, dataset_size, drop_last, loader),
         deploy_dtype=deploy_dtype,
     )
+    require_some_rule(resolved)
     deployed_in = deployment_dtype(resolved.deploy_dtype)
-    wanted = Wanted(resolved.setup, deployed_in, inputs, run, several(padding), data, _positive(data_batches), timeout)
+    wanted = Wanted(resolved.setup, deployed_in, inputs, run, several(padding), data, data_batches, timeout)
     artifact, seen = _look(target, weights, kwargs, trust, key, allow, wanted, say)
     say("rules")
     outcome = apply_rules(resolved.rules.to_run, seen.table, resolved.context)
-    named = {name.upper() for name in select}
-    undecided = [
-        f"{item.code} was selected but could not be decided: {item.remedy}."
-        for item in outcome.not_run
-        if {item.code, item.name.upper()} & named
-    ]
     return Report(
         version=__version__,
         target=artifact.target,
@@ -144,7 +148,7 @@ def check(
         findings=outcome.findings,
         not_run=outcome.not_run,
         passed=outcome.passed,
-        unanalysed=(*seen.failed, *undecided),
+        unanalysed=(*seen.failed, *undecided(outcome.not_run, select, resolved.rules.required)),
         fail_on=resolved.fail_on,
     )
 
@@ -168,7 +172,7 @@ def inspect(
     run: bool | None = None,
     padding: str | Iterable[str] = (),
     data: object = None,
-    data_batches: int = DATA_BATCHES,
+    data_batches: int | None = None,
     timeout: float | None = None,
     progress: Progress | None = None,
 ) -> FactTable:
@@ -189,7 +193,7 @@ def inspect(
         run,
         several(padding),
         data,
-        _positive(data_batches),
+        data_batches,
         timeout,
     )
     return _look(target, weights, kwargs, trust, key, allow, wanted, progress or _say_nothing)[1].table
@@ -246,12 +250,6 @@ def _setup(
     from bnlint.facts.loader import setup_of_loader
 
     return given.joined_with(setup_of_loader(loader))
-
-
-def _positive(data_batches: int) -> int:
-    if data_batches < 1:
-        raise UsageError(f"The number of data batches is {data_batches}, but at least one is needed.")
-    return data_batches
 
 
 def _say_nothing(_: str) -> None:

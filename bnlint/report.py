@@ -138,9 +138,9 @@ class Coverage(msgspec.Struct, frozen=True):
         inputs: The inputs of the traced run, such as `1x3x224x224:float32`; empty where none was run.
         inputs_assumed: Whether bnlint chose these inputs itself.
         layers: Normalisation layers in the target.
-        layers_called: Normalisation layers that the traced run called.
+        layers_called: Of these, those that the traced run called.
         calls: Normalisation calls in the traced run.
-        kinds: Number of normalisation layers of each kind.
+        kinds: Number of normalisation layers of each kind; `unknown` where names of weights fit several.
         notes: Further remarks on how the target was read.
     """
 

@@ -12,6 +12,7 @@ from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
 from bnlint.report import Context, Severity
 from bnlint.ruleset import Adjusted, adjust, load_rules
+from bnlint.ruleset.nearest import alternatives
 from bnlint.ruleset.profiles import profile_layer
 from bnlint.ruleset.settings import Layer, Settings, arguments
 
@@ -48,6 +49,7 @@ def given_settings(
     fail_on: Severity | str | None = None,
     select: str | Iterable[str] = (),
     ignore: str | Iterable[str] = (),
+    require: str | Iterable[str] = (),
     severity: Mapping[str, Severity | str] | None = None,
     options: Mapping[str, Mapping[str, int | float]] | None = None,
 ) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def given_settings(
         "fail_on": fail_on,
         "select": several(select),
         "ignore": several(ignore),
+        "require": several(require),
         "severity": dict(severity or {}),
         "options": {rule: dict(own) for rule, own in (options or {}).items()},
     }
@@ -109,6 +112,27 @@ def resolve(
         deploy_dtype=deploy_dtype if deploy_dtype is not None or config is None else config.config.deploy_dtype,
         settings=(*(() if name is None else (f"profile {name}",)), *(() if config is None else (config.name,))),
     )
+
+
+def require_some_rule(resolved: Resolved) -> None:
+    """Refuse settings that leave nothing to run: a check of nothing must not pass.
+
+    Args:
+        resolved: The settings.
+
+    Raises:
+        UsageError: If no rule is left, or none that is for the context.
+    """
+    to_run = resolved.rules.to_run
+    if not to_run:
+        raise UsageError("No rule is left to run: all that are selected are ignored.", "`bnlint rules` lists them.")
+    if any(rule.makes_sense(resolved.context, resolved.setup.declared) for rule in to_run):
+        return
+    codes = alternatives([rule.code for rule in to_run], "and")
+    others = alternatives(sorted({context.value for rule in to_run for context in rule.contexts}))
+    are = "is" if len(to_run) == 1 else "are"
+    cause = f"No rule is left to run for {resolved.context}: {codes} {are} for {others}."
+    raise UsageError(cause, f"Give `--context {others}`, or select other rules.")
 
 
 def _own_profile(config: ConfigFile, name: str) -> Layer:

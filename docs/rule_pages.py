@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import bnlint
+from bnlint.errors import UsageError
 from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.vocabulary import vocabulary
 from bnlint.report import Report
@@ -111,18 +112,21 @@ def _options(rule: Rule) -> str:
 
 def _bad(rule: Rule, example: Example, *, whole: bool) -> str:
     code, report = run(rule, example)
+    assert isinstance(report, Report)
     said = full.render(report, Style()) if whole else concise.render(report, Style())
     return f"### {example.title}\n\n```python\n{code}```\n\n```text\n{said.rstrip()}\n```"
 
 
 def _good(rule: Rule, example: Example) -> str:
     code, report = run(rule, example)
-    *_, verdict = full.render(report, Style()).rstrip().splitlines()
+    *_, verdict = (full.render(report, Style()) if isinstance(report, Report) else str(report)).rstrip().splitlines()
     return f"### {example.title}\n\n```python\n{code}```\n\n```text\n{verdict}\n```"
 
 
-def run(rule: Rule, example: Example) -> tuple[str, Report]:
+def run(rule: Rule, example: Example) -> tuple[str, Report | UsageError]:
     """An example with the call of bnlint as its last line, and the report of that call.
+
+    An example that shows in which context the rule is silent leaves nothing to check, which is an error.
 
     Args:
         rule: The only rule to apply.
@@ -137,7 +141,10 @@ def run(rule: Rule, example: Example) -> tuple[str, Report]:
     names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "bnlint": bnlint, "__name__": "example"}
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # examples may write files
-        exec(compile(code, _FILE, "exec"), names)
+        try:
+            exec(compile(code, _FILE, "exec"), names)
+        except UsageError as error:
+            return code, error
     return code, names["report"]
 
 

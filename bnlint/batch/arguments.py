@@ -10,10 +10,11 @@ from typing import Any, Final, TypedDict
 from bnlint.config import ConfigFile, read_config
 from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
+from bnlint.looking.look import Wanted
 from bnlint.report import Context, Severity
-from bnlint.resolve import given_settings, resolve, several
+from bnlint.resolve import given_settings, require_some_rule, resolve, several
 
-_SETTINGS: Final = ("context", "fail_on", "select", "ignore", "severity", "options")
+_SETTINGS: Final = ("context", "fail_on", "select", "ignore", "require", "severity", "options")
 _SETUP: Final = ("batch_size", "devices", "accumulate", "dataset_size", "drop_last")
 
 
@@ -34,9 +35,10 @@ class Arguments(TypedDict, total=False):
     run: bool | None
     padding: str | Iterable[str]
     data: object
-    data_batches: int
+    data_batches: int | None
     select: str | Iterable[str]
     ignore: str | Iterable[str]
+    require: str | Iterable[str]
     severity: Mapping[str, Severity | str] | None
     options: Mapping[str, Mapping[str, int | float]] | None
     profile: str | None
@@ -63,13 +65,16 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
     config = known.get("config")
     if config is not None and not isinstance(config, ConfigFile):
         known["config"] = config = read_config(config)
-    resolve(
+    setup = TrainingSetup(**{name: known.get(name) for name in _SETUP})
+    resolved = resolve(
         given_settings(**{name: known[name] for name in _SETTINGS if name in known}),
         profile=known.get("profile"),
         config=config,
         folders=[Path(folder) for folder in known.get("rules", ())],
-        setup=TrainingSetup(**{name: known.get(name) for name in _SETUP}),
+        setup=setup,
     )
+    require_some_rule(resolved)
+    Wanted(setup, data=known.get("data"), data_batches=known.get("data_batches"))
     # Only these two need torch, which this process otherwise never imports.
     if known.get("inputs") is not None:
         from bnlint.tracing.inputs import as_inputs

@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnlint.cli.configuration import configuration
-from bnlint.cli.options import (
-    asks_for_traceback,
-    debug_option,
-    ignore_option,
-    rule_options_option,
-    select_option,
-    settings_options,
-    severity_option,
-    targets_options,
-)
+from bnlint.cli.options import asks_for_traceback, debug_option, targets_options
 from bnlint.cli.progress import progress_bar
+from bnlint.cli.rule_options import judging_options, settings_options
 from bnlint.cli.streams import complain, stdout_is_for_the_report, write
 from bnlint.errors import UsageError
 from bnlint.reporters import FORMATS
@@ -51,10 +43,7 @@ if TYPE_CHECKING:
     type=click.Choice(("inference", "training")),
     help="What the model is about to do; by default inference.",
 )
-@select_option
-@ignore_option
-@severity_option
-@rule_options_option
+@judging_options
 @settings_options
 @click.option(
     "--format",
@@ -108,7 +97,11 @@ def check(
 
 
 def _check_one(target: str, arguments: dict[str, Any], format_: str) -> int:
+    from bnlint.artifacts import ahead
+
     with progress_bar() as progress, stdout_is_for_the_report():
+        if not arguments["trust"] and not arguments["allow"]:
+            ahead.begin(target)
         from bnlint import linter
 
         report: Report = linter.check(target, progress=progress, **arguments)

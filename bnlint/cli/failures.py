@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import IO, Any, Final
 
 import click
@@ -38,7 +37,7 @@ def as_command_error(error: BaseException, *, debug: bool) -> CommandError:
         error: What was raised; `SystemExit` too, which the code of a model may raise.
         debug: Whether the user asked for the traceback.
     """
-    trace = "".join(traceback.format_exception(error)) if debug else ""
+    trace = _traceback(error) if debug else ""
     if isinstance(error, KeyboardInterrupt):
         return CommandError(f"{trace}bnlint: interrupted", INTERRUPTED)
     if isinstance(error, BnlintError):
@@ -46,3 +45,9 @@ def as_command_error(error: BaseException, *, debug: bool) -> CommandError:
     what = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ").removesuffix(".")
     advice = "please report it" if debug else "run again with --debug and report it"
     return CommandError(f"{trace}bnlint itself failed: {what}; {advice}", WRONG_USAGE)
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback  # only a failure needs it, and start-up time counts
+
+    return "".join(traceback.format_exception(error))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
+    from bnlint.artifacts.artifact import Artifact
+
 
 @dataclass(frozen=True)
 class ModelToFold:
@@ -69,27 +71,45 @@ def open_model(
         program = load_program(Path(target), target, trust=trust)
         return ModelToFold(target, program, "exported_program", Path(target), ())
     artifact = read(target, weights=weights, kwargs=kwargs, trust=trust, key=key, allow=allow)
-    if artifact.saved is not None and artifact.saved.modules and artifact.module is None:
-        cause = f"`{target}` is a whole model, and folding has to run it. {artifact.not_live}"
-        raise NotAnalysedError(cause, "Or give `--trust`, if the file is from someone you trust: its code then runs.")
-    if artifact.onnx is not None:
-        raise UsageError(f"`{target}` is an ONNX file, and bnlint folds models of torch.", "Fold before the export.")
-    if artifact.module is None:
-        name = Path(target).name
-        raise UsageError(
-            f"`{name}` holds weights without the model that they belong to.",
-            f"Name the model, and give them as its weights: `package.module:name --weights {name}`.",
-        )
+    module = _live(artifact)
     notes = artifact.notes
     if evaluate or not artifact.mode_known:
-        if any(module.training for module in artifact.module.modules()):
+        if any(layer.training for layer in module.modules()):
             notes = (*notes, "The model was put in eval mode.")
-        artifact.module.eval()
+        module.eval()
     source = weights if weights is not None else target
     return ModelToFold(
         target=target,
-        model=artifact.module,
+        model=module,
         form=artifact.weights_form or artifact.form,
         file=Path(source) if Path(source).is_file() else None,
         notes=notes,
+    )
+
+
+def _live(artifact: Artifact) -> nn.Module:
+    """The live model of a target.
+
+    Raises:
+        UsageError: If the target can hold none that folds.
+        NotAnalysedError: If it holds one that was not loaded.
+    """
+    if artifact.module is not None:
+        return artifact.module
+    target = artifact.target
+    if artifact.form == "torchscript":
+        cause = f"`{target}` is a TorchScript program, and bnlint folds models of Python code."
+        raise UsageError(cause, "Fold the model that it was made from, and script or trace that again.")
+    if artifact.form == "package":
+        cause = f"`{target}` is a file of torch.package, and bnlint does not run the code in it."
+        raise UsageError(cause, "Name the model by an import string, or save it with `torch.save`.")
+    if artifact.onnx is not None:
+        raise UsageError(f"`{target}` is an ONNX file, and bnlint folds models of torch.", "Fold before the export.")
+    if artifact.saved is not None and artifact.saved.modules:
+        cause = f"`{target}` is a whole model, and folding has to run it. {artifact.not_live}"
+        raise NotAnalysedError(cause, "Or give `--trust`, if the file is from someone you trust: its code then runs.")
+    name = Path(target).name
+    raise UsageError(
+        f"`{name}` holds weights without the model that they belong to.",
+        f"Name the model, and give them as its weights: `package.module:name --weights {name}`.",
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -24,8 +22,9 @@ def asks_for_traceback(ctx: click.Context) -> bool:
     return "bnlint.debug" in ctx.meta
 
 
-def _split_commas(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+def split_commas(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an option that may be given several times, between commas or spaces."""
+    return tuple(part for value in values for part in value.replace(",", " ").split())
 
 
 def _read_mapping(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -43,38 +42,6 @@ def _read_mapping(_ctx: click.Context, _parameter: click.Parameter, value: str |
     return mapping
 
 
-def _split_severities(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    severities: dict[str, str] = {}
-    for value in values:
-        rule, equals, level = value.partition("=")
-        if not (rule and equals and level):
-            raise UsageError(f"--severity {value} names no rule and level.", "Write it as --severity BN201=warning.")
-        severities[rule.strip()] = level.strip()
-    return severities
-
-
-def _split_options(
-    _ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, dict[str, int | float]]:
-    options: dict[str, dict[str, int | float]] = {}
-    for value in values:
-        place, equals, number = value.partition("=")
-        rule, dot, name = place.partition(".")
-        if not (rule and dot and name and equals):
-            raise UsageError(
-                f"--option {value} names no option and number.", "Write it as --option BN301.minimum_values=100."
-            )
-        options.setdefault(rule.strip(), {})[name.strip()] = _number(number.strip(), value)
-    return options
-
-
-def _number(text: str, value: str) -> int | float:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    raise UsageError(f'--option {value}: "{text}" is not a number.')
-
-
 debug_option = click.option(
     "--debug",
     is_flag=True,
@@ -82,66 +49,6 @@ debug_option = click.option(
     callback=_ask_for_traceback,
     help="Show the traceback of a failure.",
 )
-
-rules_option = click.option(
-    "--rules",
-    "folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="A folder with more rule files; may be given several times.",
-)
-
-select_option = click.option(
-    "--select",
-    multiple=True,
-    metavar="RULES",
-    callback=_split_commas,
-    help="Only these rules: codes, names or beginnings of codes, such as BN5,BN101.",
-)
-
-ignore_option = click.option(
-    "--ignore", multiple=True, metavar="RULES", callback=_split_commas, help="Not these rules, likewise."
-)
-
-
-profile_option = click.option(
-    "--profile", metavar="NAME", help="Settings to start from: deploy or strict; see `bnlint rules --profile NAME`."
-)
-
-severity_option = click.option(
-    "--severity",
-    multiple=True,
-    metavar="RULE=LEVEL",
-    callback=_split_severities,
-    help="Another severity, as BN201=warning or BN2=info; may be given several times.",
-)
-
-rule_options_option = click.option(
-    "--option",
-    "options",
-    multiple=True,
-    metavar="RULE.NAME=NUMBER",
-    callback=_split_options,
-    help="Another number for an option of a rule, as BN301.minimum_values=100; may be given several times.",
-)
-
-config_option = click.option(
-    "--config",
-    "config_file",
-    metavar="FILE",
-    help="The configuration file; without it, bnlint.yaml or pyproject.toml from the current folder upwards.",
-)
-
-no_config_option = click.option("--no-config", is_flag=True, help="Look for no configuration file.")
-
-
-def settings_options(command: Command) -> Command:
-    """The options that say where settings come from and with which further rules."""
-    for decorate in (rules_option, no_config_option, config_option, profile_option):
-        command = decorate(command)
-    return command
-
 
 kwargs_option = click.option(
     "--kwargs",
@@ -166,7 +73,7 @@ allow_option = click.option(
     "--allow",
     multiple=True,
     metavar="PACKAGE",
-    callback=_split_commas,
+    callback=split_commas,
     help="Import this package for the classes of a saved model, as timm; may be given several times.",
 )
 
@@ -192,17 +99,13 @@ def model_options(command: Command) -> Command:
 
 def reading_options(command: Command) -> Command:
     """The options on how to read and trace a target."""
-    for decorate in reversed(
-        (
-            click.option("--weights", metavar="FILE", help="Weights to load into the model that TARGET names."),
-            key_option,
-            kwargs_option,
-            input_option,
-            allow_option,
-            trust_option,
-            timeout_option,
-        )
-    ):
+    weights = click.option("--weights", metavar="FILE", help="Weights to load into the model that TARGET names.")
+    return weights(loading_options(command))
+
+
+def loading_options(command: Command) -> Command:
+    """Those of them that say how a model is made, loaded and traced."""
+    for decorate in (timeout_option, trust_option, allow_option, input_option, kwargs_option, key_option):
         command = decorate(command)
     return command
 
@@ -264,10 +167,8 @@ def run_options(command: Command) -> Command:
             click.option(
                 "--data-batches",
                 type=click.IntRange(min=1),
-                default=16,
-                show_default=True,
                 metavar="N",
-                help="How many batches of 32 samples to look at.",
+                help="How many batches of 32 samples to look at; by default 16.",
             ),
         )
     ):

@@ -55,7 +55,7 @@ class CountBar:
         Args:
             name: What it is called.
         """
-        from bnlint.reporters.style import printable
+        from bnlint.text import printable
 
         self._done += 1
         self._bar.update(f"{self._done} of {self._total}, {printable(name)}", self._done)

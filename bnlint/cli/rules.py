@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from bnlint.cli.configuration import configuration
-from bnlint.cli.options import debug_option, settings_options
+from bnlint.cli.options import debug_option
+from bnlint.cli.rule_options import settings_options
 from bnlint.cli.streams import write
 
 

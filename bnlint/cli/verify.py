@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnlint.cli.options import (
-    allow_option,
-    debug_option,
-    input_option,
-    key_option,
-    kwargs_option,
-    timeout_option,
-    trust_option,
-)
+from bnlint.cli.options import debug_option, loading_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import stdout_is_for_the_report, write
-from bnlint.errors import NotAnalysedError
 
 if TYPE_CHECKING:
     from bnlint.folding.record import FoldRecord
@@ -31,15 +22,10 @@ STAGES = ("reading", "folding")
 @click.argument("folded", type=click.Path(path_type=Path))
 @click.option("--against", required=True, metavar="FILE", help="The original: its weights, or the whole model.")
 @click.option("--model", metavar="IMPORT", help="The model that the weights belong to, as package.module:name.")
-@key_option
-@kwargs_option
-@input_option
+@loading_options
 @click.option(
     "--verify-inputs", multiple=True, metavar="FILE", help="Inputs with values, beside random ones: .pt, .npz, .npy …"
 )
-@allow_option
-@trust_option
-@timeout_option
 @debug_option
 def verify(
     *,
@@ -64,11 +50,11 @@ def verify(
       bnlint verify folded.pt --against model.pt --allow torchvision
     """  # noqa: D301 - click needs the character itself
     if not folded.is_file():
-        raise NotAnalysedError(f"There is no file `{folded}`.")
+        from bnlint.artifacts.missing import missing_file
+
+        raise missing_file(str(folded))
     with progress_bar(STAGES) as progress, stdout_is_for_the_report():
         progress("reading")
-        from bnlint.artifacts.program_file import is_program, load_program
-        from bnlint.artifacts.read import read
         from bnlint.cli.model_to_fold import open_model
         from bnlint.folding.record import read_record
         from bnlint.folding.verify import verify as compare
@@ -79,11 +65,7 @@ def verify(
         opened = open_model(
             model or against, weights=weights, kwargs=kwargs, allow=allow, trust=trust, evaluate=True, key=key
         )
-        if is_program(folded):
-            given: Any = load_program(folded, str(folded), trust=trust)
-        else:
-            artifact = read(str(folded), allow=allow, trust=trust)
-            given = artifact.weights() if artifact.module is None else artifact.module
+        given = _open_folded(folded, allow, trust)
         by_hash = [] if record is None else list(_changed(record, folded, Path(against)))
         progress("folding")
         found = compare(
@@ -104,6 +86,17 @@ def verify(
     far = f"the outputs differ by {found.error:.1e} of their size (tolerance {found.tolerance:.0e})"
     write(f"verified: {far}, {'no record beside it' if record is None else 'both hashes are those of the record'}\n")
     return 0
+
+
+def _open_folded(folded: Path, allow: tuple[str, ...], trust: bool) -> Any:
+    """The folded model: a program, a module, or weights alone."""
+    from bnlint.artifacts.program_file import is_program, load_program
+    from bnlint.artifacts.read import read
+
+    if is_program(folded):
+        return load_program(folded, str(folded), trust=trust)
+    artifact = read(str(folded), allow=allow, trust=trust)
+    return artifact.weights() if artifact.module is None else artifact.module
 
 
 def _other_versions(record: FoldRecord) -> str:

@@ -17,6 +17,7 @@ from bnlint.folding.graph_form import graph_form
 from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.planner import make_plan
 from bnlint.folding.prove import Proof, prove, random_inputs
+from bnlint.folding.randomness import refuse_randomness
 from bnlint.folding.rehearsal import rehearsed_plan
 from bnlint.folding.within_precision import Replan, cast_within_precision, within_precision
 from bnlint.tracing.inputs import Inputs, as_inputs
@@ -131,7 +132,8 @@ def fold(
 
     Raises:
         UsageError: If the model is in training mode, or has statistics that were never updated and `force` is false.
-        NotAnalysedError: If it cannot be traced or run, has no weights, or has statistics that are not finite.
+        NotAnalysedError: If it cannot be traced or run, gives other outputs each time, has no weights, or has
+            statistics that are not finite.
     """
     if inplace and as_graph:
         raise UsageError("A fold as a graph makes a new module and cannot be done in place.", "Drop one of the two.")
@@ -151,6 +153,8 @@ def fold(
         attempt = _attempt(model, base, planned, replan, examples, inplace)
     except NotAnalysedError:
         attempt = None
+    if attempt is not None and not attempt.proof.verified:
+        refuse_randomness(model, trace, examples)
     if attempt is None or not attempt.proof.verified:  # does the model's own code miss what was folded?
         replan = partial(rehearsed_plan, base, trace, timeout)
         settled = replan({})

@@ -9,13 +9,14 @@ from typing import Final
 from rich.text import Text
 
 from bnlint.facts.ordinary import Unusual, split_by, unusual
-from bnlint.facts.records import FactTable, ModelFacts, NormFacts
+from bnlint.facts.records import FactTable, ModelFacts, NormFacts, why_unknown
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import FactEntry, remedy, vocabulary
 from bnlint.grouping import summarise
 from bnlint.reporters.fact_text import INDENT, families, pairs_line, show, write_model
 from bnlint.reporters.page import Column, Page
-from bnlint.reporters.style import Style, counted, printable
+from bnlint.reporters.style import Style, counted
+from bnlint.text import printable
 
 VALUES_SHOWN: Final = 4
 """Values of one fact that have a row of their own."""
@@ -91,7 +92,8 @@ def _unusual(page: Page, found: Sequence[Unusual], records: Sequence[NormFacts],
 def _kind(page: Page, records: Sequence[NormFacts], skipped: Collection[str], hidden: Unusuals, width: int) -> None:
     calls = f", {counted(len(records), 'record')}" if len(records) > len(_layers(records)) else ""
     page.blank()
-    page.line(Text.assemble((records[0].kind, "bold"), f" · {counted(len(_layers(records)), 'layer')}{calls}"))
+    kind = "of unknown kind" if records[0].kind is UNKNOWN else records[0].kind
+    page.line(Text.assemble((kind, "bold"), f" · {counted(len(_layers(records)), 'layer')}{calls}"))
     for family, entries in families(NormFacts).items():
         left = [entry for entry in entries if entry.name not in skipped and entry.name != "kind"]
         if left:
@@ -168,8 +170,8 @@ def _unknown(page: Page, table: FactTable) -> None:
     by_remedy: dict[str, list[str]] = {}
     for record, records in ((ModelFacts, (table.model,)), (NormFacts, table.norms)):
         for name in _unknown_facts(record, records) if records else ():
-            supply = remedy((name,), record, table.available) or "could not be established"
-            by_remedy.setdefault(supply, []).append(name)
+            supply = remedy((name,), record, table.available, table.advice) or why_unknown((name,), record, table)
+            by_remedy.setdefault(supply or "could not be established", []).append(name)
     if not by_remedy:
         return
     page.blank()

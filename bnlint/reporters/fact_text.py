@@ -11,7 +11,8 @@ from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import FactEntry, vocabulary
 from bnlint.reporters.page import Page
-from bnlint.reporters.style import printable, value_text
+from bnlint.reporters.style import value_text
+from bnlint.text import printable
 
 INDENT: Final = 17
 """Width of the names of families, and two spaces on each side."""

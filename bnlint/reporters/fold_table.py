@@ -11,7 +11,8 @@ from rich.text import Text
 from bnlint.folding.record import FoldedLayer, FoldRecord, KeptLayer, ProofRecord
 from bnlint.grouping import summarise
 from bnlint.reporters.page import Page
-from bnlint.reporters.style import Style, counted, layer_name, printable
+from bnlint.reporters.style import Style, counted, layer_name
+from bnlint.text import printable
 
 ROWS_SHOWN: Final = 12
 LINES_OF_LAYERS: Final = 2

@@ -39,7 +39,8 @@ def render_list(rules: Adjusted, style: Style) -> str:
             severity = Text(f"{'off':<9}", style="dim")
         page.line(Text.assemble((f"{rule.code:<{code_width}}", "bold"), severity, (rule.name, "bold")))
         page.line(rule.summary, label=" ", indent=code_width + 9)
-        page.line(Text(f"{when_it_runs(rule)} · needs {needs(rule)}", style="dim"), label=" ", indent=code_width + 9)
+        about = f"{when_it_runs(rule)} · needs {needs(rule)}{' · required' if rule.code in rules.required else ''}"
+        page.line(Text(about, style="dim"), label=" ", indent=code_width + 9)
     return page.text()
 
 

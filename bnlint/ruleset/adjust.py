@@ -23,10 +23,12 @@ class Adjusted:
     Attributes:
         rules: Every rule.
         chosen: Codes of those to run.
+        required: Codes of those, among them, that have to be decided.
     """
 
     rules: tuple[Rule, ...]
     chosen: frozenset[str]
+    required: frozenset[str] = frozenset()
 
     @property
     def to_run(self) -> tuple[Rule, ...]:
@@ -37,8 +39,8 @@ class Adjusted:
 def adjust(rules: Sequence[Rule], layers: Iterable[Layer]) -> Adjusted:
     """Adjust rules to settings, one layer after the other.
 
-    A layer that selects starts afresh from all rules; one that ignores takes away from what it finds. The severity and
-    the options of a later layer replace those of an earlier one, entry by entry.
+    A layer that selects starts afresh from all rules; one that ignores takes away from what it finds. What a later
+    layer requires replaces what an earlier one does, and its severities and options do so entry by entry.
 
     Args:
         rules: All rules.
@@ -50,18 +52,21 @@ def adjust(rules: Sequence[Rule], layers: Iterable[Layer]) -> Adjusted:
     """
     changed = {rule.code: rule for rule in rules}
     chosen = set(changed)
+    required: set[str] = set()
     for layer in layers:
         settings = layer.settings
         if settings.select:
             chosen = _fitting(rules, layer, "select", settings.select)
         chosen -= _fitting(rules, layer, "ignore", settings.ignore)
+        if settings.require:
+            required = _fitting(rules, layer, "require", settings.require)
         for code, severity in _severities(rules, layer).items():
             changed[code] = replace(changed[code], severity=severity)
         for word, options in settings.options.items():
             with _blaming(layer, "options", word):
                 code = find_rule(rules, word).code
             changed[code] = _with_options(changed[code], options, layer, word)
-    return Adjusted(tuple(changed.values()), frozenset(chosen))
+    return Adjusted(tuple(changed.values()), frozenset(chosen), frozenset(required & chosen))
 
 
 def _fitting(rules: Sequence[Rule], layer: Layer, key: str, words: Sequence[str]) -> set[str]:

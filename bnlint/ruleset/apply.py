@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bnlint.facts.records import FactTable, ModelFacts, NormFacts
+from bnlint.facts.records import FactTable, ModelFacts, NormFacts, why_unknown
 from bnlint.facts.unknown import UNKNOWN, Unknown
 from bnlint.facts.vocabulary import OPT_IN, missing_needs, remedy
 from bnlint.report import Context, Evidence, FactValue, Finding, NotRun
 from bnlint.ruleset.conditions import Record
 from bnlint.ruleset.rule import Rule
-
-UNDETERMINED = "bnlint could not determine it for this layer"
-"""The remedy where everything was at hand and a fact is still unknown."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ def apply_rules(rules: Sequence[Rule], table: FactTable, context: Context) -> Ou
     not_run: list[NotRun] = []
     passed: list[str] = []
     for rule in sorted(rules, key=lambda rule: rule.code):
-        if context not in rule.contexts and not rule.also_when_declared & table.available:
+        if not rule.makes_sense(context, table.available):
             continue
         finding, undecided = _apply(rule, table)
         if finding is not None:
@@ -102,12 +99,13 @@ def _shown(value: bool | int | float | str | frozenset[str] | tuple[int, ...] | 
 def _not_run(rule: Rule, missing: tuple[str, ...], records: Sequence[Record], table: FactTable) -> NotRun:
     facts = ModelFacts if rule.of == "model" else NormFacts
     needs = missing_needs(missing, facts, table.available)
+    supply = remedy(missing, facts, table.available, table.advice) or why_unknown(missing, facts, table)
     return NotRun(
         code=rule.code,
         name=rule.name,
         layers=_layers(records),
         missing=missing,
-        remedy=remedy(missing, facts, table.available) or UNDETERMINED,
+        remedy=supply or f"bnlint could not determine {', '.join(f'`{name}`' for name in missing)}",
         opt_in=bool(needs) and needs <= OPT_IN,
     )
 

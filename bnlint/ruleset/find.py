@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from bnlint.errors import UsageError
-from bnlint.ruleset.nearest import did_you_mean
+from bnlint.ruleset.nearest import alternatives, did_you_mean
 from bnlint.ruleset.rule import Rule
+
+_CODE: Final = re.compile(r"bn\d*", re.IGNORECASE)
 
 
 def matching(rules: Sequence[Rule], word: str) -> tuple[Rule, ...]:
@@ -39,5 +43,18 @@ def _fits(rule: Rule, word: str) -> bool:
 
 
 def _unknown(rules: Sequence[Rule], word: str) -> UsageError:
-    candidates = [text for rule in rules for text in (rule.code, rule.name)]
-    return UsageError(f'There is no rule "{word}";', did_you_mean(word, candidates) or "`bnlint rules` lists them.")
+    """The nearest rule; of a code that is well formed, its family, as no number is nearer to another in meaning."""
+    hint = "`bnlint rules` lists them."
+    if "," in word or len(word.split()) > 1:
+        hint = "name each by itself."
+    elif _CODE.fullmatch(word):
+        family = [rule.code for rule in rules if rule.code.casefold().startswith(word[:3].casefold())]
+        hint = f"{word[:3].upper()} has {family[0]} to {family[-1]}." if family else _families(rules)
+    else:
+        hint = did_you_mean(word, [text for rule in rules for text in (rule.code, rule.name)]) or hint
+    return UsageError(f'There is no rule "{word}";', hint)
+
+
+def _families(rules: Sequence[Rule]) -> str:
+    families = dict.fromkeys(rule.code[:3] for rule in rules if _CODE.fullmatch(rule.code))
+    return f"codes begin with {alternatives(families)}."

@@ -14,6 +14,9 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
 
     names = list(candidates)
     by_folded = {_fold(name): name for name in names}
+    part_of = [name for name in names if len(word) > 2 and _fold(word) in _fold(name)]
+    if len(part_of) == 1:
+        return f'did you mean "{part_of[0]}"?'
     close = difflib.get_close_matches(_fold(word), by_folded, n=1, cutoff=0.6)
     return f'did you mean "{by_folded[close[0]]}"?' if close else ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,6 +57,15 @@ class Rule:
     def facts(self) -> tuple[str, ...]:
         """The facts that the rule reads: those of the condition in order of reading, then those of the message."""
         return tuple(dict.fromkeys((*self.when.facts, *self.message.facts)))
+
+    def makes_sense(self, context: Context, at_hand: Collection[Need]) -> bool:
+        """Whether the rule is to run.
+
+        Args:
+            context: What the model is about to do.
+            at_hand: The sources of facts, among them what is declared of the training set-up.
+        """
+        return context in self.contexts or not self.also_when_declared.isdisjoint(at_hand)
 
     @property
     def needs(self) -> tuple[Need, ...]:

@@ -32,6 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[Word, ...], Meta(description="Only these rules: codes, names or beginnings of codes, such as BN5.")
     ] = ()
     ignore: Annotated[tuple[Word, ...], Meta(description="Not these rules, likewise.")] = ()
+    require: Annotated[
+        tuple[Word, ...],
+        Meta(description="Rules that have to be decided, likewise: where one cannot be, the exit code is 3."),
+    ] = ()
     severity: Annotated[
         dict[str, Severity],
         Meta(description="Severities by code, name or beginning of codes; where several fit a rule, the longest."),

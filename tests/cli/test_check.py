@@ -21,7 +21,7 @@ def test_arguments_arrive(run: Run, linter: types.ModuleType) -> None:
     linter.check = returns(report(), calls)  # type: ignore[attr-defined]
     reading = "check a.pt --weights w.pth --input 1x3x8x8 --input 1x5:int64 --trust --key ema --allow timm --kwargs"
     training = "--context training --batch-size 4 --devices 8 --accumulate 2 --dataset-size 1000 --drop-last"
-    judging = "--dtype float16 --select BN5,BN101 --select own --ignore BN503"
+    judging = "--dtype float16 --select BN5,BN101 --select own --ignore BN503 --require BN502"
     ending = "--fail-on never --timeout 2.5 --rules one --rules two"
     running = "--run --padding 1 --padding mask=1:0 --data real.pt --data-batches 3"
     ended = run(*reading.split(), "{width: 3}", *training.split(), *judging.split(), *running.split(), *ending.split())
@@ -49,6 +49,7 @@ def test_arguments_arrive(run: Run, linter: types.ModuleType) -> None:
         "data_batches": 3,
         "select": ("BN5", "BN101", "own"),
         "ignore": ("BN503",),
+        "require": ("BN502",),
         "fail_on": "never",
         "severity": {},
         "options": {},

@@ -37,8 +37,8 @@ def test_what_was_selected_and_not_given_is_no_clean_report(saved: str, tmp_path
     assert ended.code == 3
     assert "--data FILE" in ended.err
     missing = run("check", saved, "--trust", "--data", str(tmp_path / "none.pt"))
-    assert missing.code == 3
-    assert "There is no input file" in missing.err
+    assert missing.code == 2
+    assert "There is no file" in missing.err
 
 
 def test_an_ordinary_report_has_one_quiet_line(saved: str, run: Run) -> None:

@@ -14,6 +14,7 @@ import torch
 from jsonschema import Draft202012Validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.package import PackageExporter
 
 import bnlint
 from bnlint.reporters.schema import fold_schema, render_schema
@@ -229,10 +230,10 @@ BAD = {
     "in place over another": (2, "model.pt --trust --in-place -o training.pt", "not the input"),
     "graph as weights": (2, "model.pt --trust --as graph -o out.safetensors", "whole model"),
     "wrong input": (3, "model.pt --trust -o out.pt --input 1x4x8x8", "could not be run"),
-    "no such verify inputs": (3, "model.pt --trust -o out.pt --verify-inputs absent.npz", "no input file"),
+    "no such verify inputs": (2, "model.pt --trust -o out.pt --verify-inputs absent.npz", "no file `absent.npz`"),
     "wrong verify inputs": (3, "model.pt --trust -o out.pt --verify-inputs wrong.pt", "2x4x8x8"),
     "verify inputs without values": (2, "model.pt --trust -o out.pt --verify-inputs 1x3x8x8", "no values"),
-    "a proof that fails": (3, f"{MODELS}:noisy -o out.pt", "Nothing was written."),
+    "a proof that fails": (3, f"{MODELS}:chaotic -o out.pt", "Nothing was written."),
     "cannot be pickled": (3, f"{MODELS}:with_function -o out.pt", ".safetensors"),
 }
 
@@ -255,10 +256,10 @@ def test_bad_input_is_one_sentence_and_writes_nothing(run: Run, case: str) -> No
 
 
 def test_a_failed_proof_names_the_worst_layer(run: Run) -> None:
-    ended = run("fold", f"{MODELS}:noisy", "-o", "out.pt", *SIZE)
+    ended = run("fold", f"{MODELS}:chaotic", "-o", "out.pt", *SIZE)
     assert "worst at bn" in ended.err
     assert "The proof failed" in ended.out
-    ended = run("fold", f"{MODELS}:noisy", "-o", "out.pt", *SIZE, "--format", "json")
+    ended = run("fold", f"{MODELS}:chaotic", "-o", "out.pt", *SIZE, "--format", "json")
     assert json.loads(ended.out)["proof"]["verified"] is False
     assert json.loads(ended.out)["folded"] is None
 
@@ -365,10 +366,10 @@ def test_another_original_is_found(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("absent.pt", *WHOLE), 3, "no file `absent.pt`"),
+        (("absent.pt", *WHOLE), 2, "no file `absent.pt`"),
         (("whole.pt", "--against", "model.pt"), 3, "`--trust`"),
         (("folded.pth", "--against", "model.pth"), 2, "without the model"),
-        (("folded.pth", "--against", "absent.pth", "--model", f"{MODELS}:fresh"), 3, "no file `absent.pth`"),
+        (("folded.pth", "--against", "absent.pth", "--model", f"{MODELS}:fresh"), 2, "no file `absent.pth`"),
         (("folded.pth",), 2, "--against"),
         (("broken.pth", *WEIGHTS), 3, "is no record of a fold"),
     ],
@@ -428,3 +429,18 @@ def test_help_needs_no_torch(command: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"Usage: bnlint {command}" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["TorchScript", "torch.package"])
+def test_what_holds_no_python_model_is_refused_by_name(run: Run, form: str) -> None:
+    if form == "TorchScript":
+        torch.jit.script(models.trained()).save("program.pt")
+    else:
+        with PackageExporter("program.pt") as exporter:
+            exporter.intern("tests.**")
+            exporter.extern("torch.**")
+            exporter.save_pickle("model", "model.pkl", models.trained())
+    ended = run("fold", "program.pt", "--trust", "--dry-run")
+    assert (ended.code, ended.out) == (2, "")
+    assert form in ended.err
+    assert "--trust" not in ended.err

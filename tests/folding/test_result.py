@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import pickle
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 import bnlint
 from bnlint.errors import NotAnalysedError, UsageError
+from tests.folding.models import chaotic
 from tests.folding.proof import (
     Chain,
     awkward,
@@ -244,7 +246,7 @@ def test_in_place_gives_back_the_same_object() -> None:
 
 
 def test_in_place_is_not_done_where_the_proof_fails() -> None:
-    model = awkward(Chain(conv=nn.Conv2d(3, 4, 1), bn=nn.BatchNorm2d(4), drop=lambda y: F.dropout(y, 0.5)))
+    model = chaotic()
     before, values = snapshot(model), tensors(model)
     result = bnlint.fold(model, (IMAGES,), inplace=True)
     assert not result.verified
@@ -259,7 +261,8 @@ def test_random_state_is_untouched() -> None:
     ):
         torch.manual_seed(5)
         before = torch.get_rng_state()
-        bnlint.fold(model, (IMAGES,))
+        with contextlib.suppress(NotAnalysedError):  # the second cannot be proved
+            bnlint.fold(model, (IMAGES,))
         bnlint.plan(model, (IMAGES,))
         assert torch.equal(torch.get_rng_state(), before)
 

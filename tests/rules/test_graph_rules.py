@@ -54,4 +54,4 @@ def test_not_run_on_weights_alone(rule: Rule, example: Example, tmp_path: Path) 
     report = bnlint.check(tmp_path / "weights.pt", context=example.context, select=[rule.code])
     assert not report.findings
     assert [item.code for item in report.not_run] == [rule.code]
-    assert "give the whole model" in report.not_run[0].remedy
+    assert "a whole saved model" in report.not_run[0].remedy

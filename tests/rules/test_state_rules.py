@@ -58,7 +58,7 @@ def test_on_weights_alone(code: str, tmp_path: Path) -> None:
     report = bnlint.check(tmp_path / "weights.pt", **declared | {"inputs": None}, select=code)
     assert verdict(report, code) == ON_WEIGHTS[code]
     for item in report.not_run:
-        assert "give the whole model" in item.remedy
+        assert "a whole saved model" in item.remedy
 
 
 @pytest.mark.parametrize("code", OF_NUMBERS)

@@ -21,6 +21,11 @@ def test_by_code_by_name_and_by_the_beginning_of_codes() -> None:
     [
         ("never-updated-statistic", 'did you mean "never-updated-statistics"?'),
         ("BN5O1", 'did you mean "BN501"?'),
+        ("never-updated", 'did you mean "never-updated-statistics"?'),
+        ("501", 'did you mean "BN501"?'),
+        ("BN599", f"BN5 has BN501 to {[rule.code for rule in RULES if rule.code.startswith('BN5')][-1]}."),
+        ("BN9", "codes begin with BN0, BN1, BN2, BN3, BN4, BN5 or BN6."),
+        ("BN501,BN502", "name each by itself."),
         ("qqqqqq", "`bnlint rules` lists them."),
         ("", "`bnlint rules` lists them."),
     ],
