@@ -42,6 +42,7 @@ _KNOWN_BUILTINS: Final = frozenset({
 class FileCallFacts(TypedDict):
     """The fields of `ModelFacts` that come from the names in a file."""
 
+    calls_on_loading: frozenset[str]
     powerful_calls: frozenset[str]
     foreign_calls: frozenset[str]
 
@@ -53,17 +54,17 @@ def file_calls(saved: Saved | None) -> FileCallFacts:
         saved: The file; `None` for a target that is none.
 
     Returns:
-        `powerful_calls`, the names that can run commands or code, write files or reach the network, and
-        `foreign_calls`, those outside the packages that models are usually made of, and that are no class of a module
-        of the model itself.
+        `calls_on_loading`, all names; of these `powerful_calls`, which can run commands or code, write files or reach
+        the network, and `foreign_calls`, those outside the packages that models are usually made of, and that are no
+        class of a module of the model itself.
     """
     if saved is None:
-        return FileCallFacts(powerful_calls=frozenset(), foreign_calls=frozenset())
-    own = {module.class_path for module in saved.modules}
-    called = [name.replace("__builtin__.", "builtins.") for name in saved.called if name not in own]
-    powerful = frozenset(name for name in called if _is_powerful(name))
-    foreign = frozenset(name for name in called if name not in powerful and not _is_known(name))
-    return FileCallFacts(powerful_calls=powerful, foreign_calls=foreign)
+        return FileCallFacts(calls_on_loading=frozenset(), powerful_calls=frozenset(), foreign_calls=frozenset())
+    called = frozenset(name.replace("__builtin__.", "builtins.") for name in saved.called)
+    others = called - {module.class_path for module in saved.modules}
+    powerful = frozenset(filter(_is_powerful, others))
+    foreign = frozenset(name for name in others - powerful if not _is_known(name))
+    return FileCallFacts(calls_on_loading=called, powerful_calls=powerful, foreign_calls=foreign)
 
 
 def _is_powerful(name: str) -> bool:

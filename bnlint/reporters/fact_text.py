@@ -53,7 +53,8 @@ def show(value: Any) -> str:
     if isinstance(value, tuple):
         return "×".join(map(str, value))
     if isinstance(value, frozenset):
-        return value_text(sorted(value))
+        # With a space, so that a long one wraps between its names.
+        return ", ".join(value_text([item]) for item in sorted(value)) or value_text([])
     if isinstance(value, float):
         return f"{value:.6g}"
     return printable(value_text(value))

@@ -57,6 +57,17 @@ def test_a_class_of_the_model_itself_is_not_foreign(tmp_path: Path) -> None:
     assert bnlint.inspect(tmp_path / "model.pt").model.foreign_calls == frozenset()
 
 
+def test_everything_that_loading_would_call_is_listed(tmp_path: Path) -> None:
+    torch.save({"model": nn.Sequential(Own()), "lr": Setting()}, tmp_path / "model.pt")
+    model = bnlint.inspect(tmp_path / "model.pt").model
+    own = {f"{Own.__module__}.Own", f"{Setting.__module__}.Setting", "torch.nn.modules.container.Sequential"}
+    rebuilt = {"torch._utils._rebuild_parameter", "torch._utils._rebuild_tensor_v2"}
+    assert own | rebuilt <= model.calls_on_loading
+    assert {name.partition(".")[0] for name in model.calls_on_loading - own} <= {"torch", "collections", "builtins"}
+    assert model.foreign_calls == {f"{Setting.__module__}.Setting"}
+    assert bnlint.inspect(nn.Sequential(Own())).model.calls_on_loading == frozenset()
+
+
 def test_names_from_a_file_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from bnlint.cli.main import cli
 
@@ -74,3 +85,7 @@ def test_names_from_a_file_cannot_steer_the_terminal(tmp_path: Path, capsys: pyt
 class Own(nn.BatchNorm1d):
     def __init__(self) -> None:
         super().__init__(4)
+
+
+class Setting:
+    pass

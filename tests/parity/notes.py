@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from unittest.mock import ANY
 
 from torch import nn
 
@@ -178,6 +179,7 @@ NOTES: Final = {
     "left": Note("a fact of ONNX files alone", value=_is_left_in_onnx),
     # Of the model.
     "form": Note("the form", value=lambda c, _: c.form.form),
+    "file": Note("what the file itself calls, be it as it may", value=lambda c, _: ANY),
     "drops": Note("lines of dropout that was exported in training mode", value=lambda c, _: _dropout_lines(c)),
     "trained": Note("a fact of ONNX files alone", value=_trained),
     "shown": Note("those that the form shows", value=lambda c, _: _counted(c, batch_norms_only=False)),

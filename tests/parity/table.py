@@ -108,6 +108,7 @@ model.graph                            =    road  road        road      road    
 model.graph_reason                     =    =     =           =         =        =         =
 model.can_be_traced                    =    data  data        =         data     data      =
 model.norm_calls                       =    .     .           calls     .        .         calls
+model.calls_on_loading                 file file  file        =         file     file      =
 model.powerful_calls                   =    =     =           =         =        =         =
 model.foreign_calls                    =    =     =           =         =        =         =
 model.output_depends_on_batch          =    .     .           .         .        .         .

@@ -58,11 +58,18 @@ class ModelFacts:
     norm_calls: Annotated[Maybe[int], Fact("Normalisation calls seen in one forward.", COVERAGE, (Need.GRAPH,))] = (
         UNKNOWN
     )
+    calls_on_loading: Annotated[
+        Names,
+        Fact(
+            "Every function and class that `torch.load(weights_only=False)` or `pickle.load` of the file would call;"
+            " nothing for a target that is no pickle.",
+            COVERAGE,
+        ),
+    ] = frozenset()
     powerful_calls: Annotated[
         Names,
         Fact(
-            "Functions that loading the file would call and that can run commands or code, write files or reach the"
-            " network; nothing for a target that is no pickle.",
+            "Those of them that can run commands or code, write files or reach the network.",
             COVERAGE,
             ordinary=(frozenset(),),
         ),
@@ -70,8 +77,7 @@ class ModelFacts:
     foreign_calls: Annotated[
         Names,
         Fact(
-            "Other functions and classes that loading the file would call, outside the packages that models are"
-            " usually made of and the model's own modules.",
+            "Others of them outside the packages that models are usually made of, and the model's own modules.",
             COVERAGE,
         ),
     ] = frozenset()
