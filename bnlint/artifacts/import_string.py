@@ -7,6 +7,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +55,10 @@ def import_string_meant(text: str) -> str:
     package, dot, _ = text.partition(".")
     if not dot or re.fullmatch(_NAME, text) is None:
         return ""
-    if not (Path(package).is_dir() or Path(f"{package}.py").is_file() or find_spec(package) is not None):
+    found = None
+    with suppress(ImportError, ValueError):  # a module without a spec, such as `__main__`
+        found = find_spec(package)
+    if not (found or Path(package).is_dir() or Path(f"{package}.py").is_file()):
         return ""
     module, _, name = text.rpartition(".")
     return f"Did you mean `{module}:{name}`?"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.saved import Saved
+from bnlint.artifacts.weight_folders import is_shard
 from bnlint.facts import saved_layers
 from bnlint.facts.advice import advice_for
 from bnlint.facts.comparison import Comparison
@@ -20,9 +20,6 @@ from bnlint.facts.setup import TrainingSetup, setup_facts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
 from bnlint.tracing.kinds import How, NormKind
-
-_SHARD: Final = re.compile(r"-\d{5}-of-\d{5}\.\w+$")
-"""How the Hugging Face libraries name the files of one set of weights."""
 
 
 def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy_dtype: str | None = None) -> FactTable:
@@ -41,7 +38,7 @@ def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy
     numbers = [_numbers(layer, deploy_dtype) for layer in layers]
     comparison = Comparison(numbers)
     root = saved.modules[0].training if saved.modules else None
-    part = not saved.modules and _SHARD.search(artifact.target) is not None
+    part = not saved.modules and is_shard(artifact.target)
     records = []
     for layer, own in zip(layers, numbers, strict=True):
         records.append(

@@ -14,7 +14,8 @@ _NAMES: Final = (
     (re.compile(r"group_?norm|(^|_)gn(_|$)"), NormKind.GROUP),
     (re.compile(r"layer_?norm|(^|_)ln(_|$)"), NormKind.LAYER),
 )
-_ANY_NORM: Final = re.compile(r"norm(?!al(_|$))")
+_ANY_NORM: Final = re.compile(r"(?<!weight_)(?<!spectral_)norms?(\d\w*)?(_|$)|normali[sz]ation")
+"""Not `normalizer`, `normals`, nor the reparametrisations of weights."""
 
 
 def kind_of_path(path: str) -> NormKind | None:

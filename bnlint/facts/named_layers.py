@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -15,6 +16,9 @@ _ROLES: Final = {
     "weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias",
 }  # fmt: skip
 """What a tensor of a normalisation layer is, by its name; `gamma` and `beta` stand in converted TensorFlow models."""
+
+_PLACE: Final = re.compile(r"\d{1,6}", re.ASCII)
+"""The name of a layer in an `nn.Sequential`."""
 
 NORM_BASE_VERSION: Final = 2
 """What BatchNorm and InstanceNorm note in the metadata: `torch.nn.modules.batchnorm._NormBase._version`."""
@@ -75,11 +79,12 @@ def named_layers(tensors: Mapping[str, Described], versions: Mapping[str, int] |
     owns = {
         path: {_ROLES[last]: name for last, name in group.items() if last in _ROLES} for path, group in groups.items()
     }
-    whole = {frozenset(own) for path, own in owns.items() if _is_batch_norm(own, groups[path])}
+    batch_norms = {path for path, own in owns.items() if _is_batch_norm(own, groups[path], versions.get(path), tensors)}
+    whole = {frozenset(owns[path]) for path in batch_norms}
     layers: list[NamedLayer] = []
     for path, group in groups.items():
         own, by_name, version = owns[path], kind_of_path(path), versions.get(path)
-        if _is_batch_norm(own, group) or _lost_statistics(own, group, version, whole, tensors):
+        if path in batch_norms or _lost_statistics(own, group, version, whole, tensors):
             layers.append(NamedLayer(path, NormKind.INSTANCE if by_name is NormKind.INSTANCE else NormKind.BATCH, own))
         elif (
             len(own) == len(group)
@@ -99,10 +104,17 @@ def _groups(tensors: Mapping[str, Described]) -> dict[str, dict[str, str]]:
     return groups
 
 
-def _is_batch_norm(own: Own, group: Mapping[str, str]) -> bool:
-    """Whether both statistics are there; with a `count` alone, they normalise observations (rl_games and others)."""
-    observes = "count" in group and not {"weight", "num_batches_tracked"} & own.keys()
-    return all(name in own for name in _STATISTICS) and not observes
+def _is_batch_norm(own: Own, group: Mapping[str, str], version: int | None, tensors: Mapping[str, Described]) -> bool:
+    """Whether both statistics are there, and are no normaliser's of observations (rl_games and others).
+
+    Such a normaliser has neither a scale nor the counter of BatchNorm, but a counter of its own, or statistics for each
+    element of an image.
+    """
+    if not all(name in own for name in _STATISTICS):
+        return False
+    if version == NORM_BASE_VERSION or {"weight", "num_batches_tracked"} & own.keys():
+        return True
+    return len(own) == len(group) and all(len(tensors[own[name]].shape) == 1 for name in _STATISTICS)
 
 
 def _lost_statistics(
@@ -123,7 +135,7 @@ def _lost_statistics(
     ):
         return False
     if "num_batches_tracked" in own:
-        return True
+        return len(own) > 1  # anything may count batches
     kept = [name for name in _STATISTICS if name in own]
     if not kept:
         return False
@@ -154,7 +166,7 @@ def _is_behind_convolution(
     The shift of a normalisation is why a convolution with as many channels needs no bias.
     """
     parent, _, place = path.rpartition(".")
-    if "bias" not in own or not place.isdecimal():
+    if "bias" not in own or _PLACE.fullmatch(place) is None:
         return False
     convolution = groups.get(f"{parent}.{int(place) - 1}".removeprefix("."), {})
     if convolution.keys() != {"weight"}:

@@ -43,7 +43,11 @@ def look_at_saved(artifact: Artifact, saved: Saved, wanted: Wanted) -> Seen:
 
 def _parameters_alone(saved: Saved, table: FactTable) -> tuple[str, ...]:
     """What to say of weights that may be those of BatchNorm without its buffers, as `named_parameters()` gives them."""
-    without = [record.layer for record in table.norms if record.kind is UNKNOWN and record.affine is True]
+    without = [
+        record.layer
+        for record in table.norms
+        if record.kind is UNKNOWN and {f"{record.layer}.bias", f"{record.layer}.beta"} & saved.tensors.keys()
+    ]
     told = [layer for layer in without if saved.versions.get(layer) == NORM_BASE_VERSION]
     others_have_statistics = any(record.has_running_statistics is True for record in table.norms)
     doubtful = told or [

@@ -38,9 +38,6 @@ class Wanted:
         data: Real inputs, as given.
         data_batches: How many batches of them; `None` for `DATA_BATCHES`.
         timeout: Seconds for tracing, and for each kind of run; `None` for bnlint's own limit.
-
-    Raises:
-        UsageError: If a number of batches is given that is below 1, or without data, or if there is no such file.
     """
 
     setup: TrainingSetup
@@ -52,17 +49,25 @@ class Wanted:
     data_batches: int | None = None
     timeout: float | None = None
 
-    def __post_init__(self) -> None:
-        if isinstance(self.data, (str, os.PathLike)) and not Path(self.data).exists():
-            raise missing_file(os.fspath(self.data))
-        if self.data_batches is None:
-            return
-        if self.data_batches < 1:
-            raise UsageError(f"The number of data batches is {self.data_batches}, but at least one is needed.")
-        if self.data is None:
-            raise UsageError(
-                "A number of data batches is given, and no data.", "Give `--data FILE`, or `data` in Python."
-            )
+
+def check_data(data: object, batches: int | None) -> None:
+    """Refuse real inputs that cannot be had, before anything else takes time.
+
+    Args:
+        data: Real inputs, as given.
+        batches: How many batches of them, as given.
+
+    Raises:
+        UsageError: If a number of batches is given that is below 1, or without data, or if there is no such file.
+    """
+    if isinstance(data, (str, os.PathLike)) and not Path(data).exists():
+        raise missing_file(os.fspath(data))
+    if batches is None:
+        return
+    if batches < 1:
+        raise UsageError(f"The number of data batches is {batches}, but at least one is needed.")
+    if data is None:
+        raise UsageError("A number of data batches is given, and no data.", "Give `--data FILE`, or `data` in Python.")
 
 
 @dataclass(frozen=True)

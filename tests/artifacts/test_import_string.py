@@ -169,3 +169,9 @@ def test_installed_modules_come_before_the_current_folder(module: str) -> None:
     with pytest.raises(UsageError) as caught:
         read("colorsys:Net")
     assert "hidden by an installed module" in str(caught.value)
+
+
+def test_a_module_without_a_spec_is_only_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    with pytest.raises(UsageError, match="neither an existing file nor an import string"):
+        read("__main__.Model")

@@ -165,3 +165,9 @@ def test_a_trusted_model_is_found_by_place_and_attribute(tmp_path: Path) -> None
     torch.save([argparse.Namespace(model=network())], path)
     loaded = load_module(path, "nested.pt", Kind.TORCH_ZIP, ("0", "model"))
     assert isinstance(loaded, nn.Sequential)
+
+
+def test_a_long_history_does_not_hide_the_weights(tmp_path: Path) -> None:
+    history = [{"loss": torch.ones(())} for _ in range(300)]
+    found = read({"history": history, "state_dict": network().state_dict()}, tmp_path)
+    assert found.keys == ("state_dict",)

@@ -138,6 +138,8 @@ def test_whole_layers_with_counters_show_that_one_without_is_another_design() ->
         ("running_var",),
         ("running_mean", "running_var", "count"),  # of observations
         ("running_mean", "count"),
+        ("running_mean", "running_var", "num_samples"),
+        ("num_batches_tracked",),
     ],
     ids=" ".join,
 )
@@ -149,6 +151,28 @@ def test_other_designs_keep_running_values_too(names: tuple[str, ...]) -> None:
 
 def test_a_running_mean_of_a_matrix_is_no_batch_norm() -> None:
     assert not named_layers({"codes.running_mean": torch.ones(4, 4), "codes.num_batches_tracked": torch.ones(())})
+
+
+def test_statistics_of_every_pixel_are_those_of_observations() -> None:
+    assert not named_layers({"pixels.running_mean": torch.ones(8, 8), "pixels.running_var": torch.ones(8, 8)})
+
+
+@pytest.mark.parametrize(
+    "name", ["normalizer", "weight_norm", "spectral_norm", "normals", "normalized_coord", "normal_0", "enormous"]
+)
+def test_names_that_only_look_like_normalisation(name: str) -> None:
+    assert not named_layers({f"{name}.weight": torch.ones(4), f"{name}.bias": torch.ones(4)})
+
+
+@pytest.mark.parametrize(
+    "name", ["norm", "norm1", "q_norm", "norm_out", "attn.prenorm", "norms.0", "norm1d", "normalization"]
+)
+def test_names_that_say_normalisation(name: str) -> None:
+    assert kinds(named_layers({f"{name}.weight": torch.ones(4), f"{name}.bias": torch.ones(4)})) == {name: None}
+
+
+def test_a_place_beyond_all_numbers_is_no_place() -> None:
+    assert not named_layers({f"f.{'9' * 5000}.weight": torch.ones(4), f"f.{'9' * 5000}.bias": torch.ones(4)})
 
 
 def convolution(*, bias: bool, channels: int = 4) -> nn.Module:

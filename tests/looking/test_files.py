@@ -94,3 +94,7 @@ def test_group_norm_beside_batch_norm_with_statistics_is_no_doubt(tmp_path: Path
 def test_one_layer_is_one(tmp_path: Path) -> None:
     (note,) = report_on(parameters(nn.ModuleDict({"bn": nn.BatchNorm2d(4)})), tmp_path).coverage.notes
     assert note.startswith("One layer, `bn`, has a scale")
+
+
+def test_a_scale_alone_is_not_said_to_have_a_shift(tmp_path: Path) -> None:
+    assert report_on({"bn.weight": torch.ones(4)}, tmp_path).coverage.notes == ()

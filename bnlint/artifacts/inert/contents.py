@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,11 +95,12 @@ def contents(opened: Opened, known: Collection[str] = ()) -> Contents:
 
 
 def _entries(root: Any, known: Collection[str]) -> Iterator[Entry]:
-    pending: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    # Those with fewer keys first: a long list of something else must not use up the places.
+    pending: deque[tuple[tuple[str, ...], Any]] = deque([((), root)])
     seen: set[int] = set()
     found = 0
     while pending and found < MOST_ENTRIES:
-        keys, value = pending.pop()
+        keys, value = pending.popleft()
         if id(value) in seen:
             continue
         seen.add(id(value))
@@ -107,7 +109,7 @@ def _entries(root: Any, known: Collection[str]) -> Iterator[Entry]:
             found += 1
             yield entry
         if len(keys) < DEEPEST_KEY:
-            pending += [((*keys, key), item) for key, item in reversed(_inner(value))]
+            pending += [((*keys, key), item) for key, item in _inner(value)]
 
 
 def _inner(value: Any) -> list[tuple[str, Any]]:
