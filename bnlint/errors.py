@@ -9,6 +9,9 @@ from bnlint.text import printable
 LONGEST: Final = 4000
 """Characters of a cause or a hint; a list of what can be chosen may take some hundred."""
 
+AGAIN: Final = "Download or copy it again."
+"""The hint for a file that is cut short or damaged."""
+
 
 class BnlintError(Exception):
     """Something that bnlint cannot do, told to a person.

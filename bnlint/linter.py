@@ -15,7 +15,7 @@ from bnlint.facts.gains import deployment_dtype
 from bnlint.facts.records import FactTable
 from bnlint.facts.setup import TrainingSetup
 from bnlint.looking.files import look_at_saved
-from bnlint.looking.look import Progress, Seen, Wanted
+from bnlint.looking.look import Progress, Seen, Wanted, check_data
 from bnlint.report import Context, Report, Severity
 from bnlint.resolve import given_settings, require_some_rule, resolve, several
 from bnlint.ruleset import apply_rules
@@ -209,6 +209,7 @@ def _look(
     wanted: Wanted,
     say: Progress,
 ) -> tuple[Artifact, Seen]:
+    check_data(wanted.data, wanted.data_batches)
     say("reading")
     if not isinstance(target, (str, os.PathLike)):
         from bnlint.looking.live import artifact_of, look_at

@@ -14,6 +14,7 @@ from bnlint.report import Context, Severity
 from bnlint.ruleset import Adjusted, adjust, load_rules
 from bnlint.ruleset.nearest import alternatives
 from bnlint.ruleset.profiles import profile_layer
+from bnlint.ruleset.required import refuse_dropped
 from bnlint.ruleset.settings import Layer, Settings, arguments
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Resolved:
         setup: How the model is trained, as far as it is declared.
         deploy_dtype: The data type of deployment, as far as it is declared.
         settings: Where settings come from, the weakest first, such as `profile deploy` and `bnlint.yaml`.
+        requiring: The configuration file or the arguments, whichever says what has to be decided; `None` where only a
+            profile does, or nothing.
     """
 
     rules: Adjusted
@@ -41,6 +44,7 @@ class Resolved:
     setup: TrainingSetup
     deploy_dtype: torch.dtype | str | None
     settings: tuple[str, ...]
+    requiring: Layer | None = None
 
 
 def given_settings(
@@ -99,9 +103,8 @@ def resolve(
     name = profile if profile is not None or config is None else config.config.profile
     if name is not None:
         layers.append(profile_layer(name) if profile is not None or config is None else _own_profile(config, name))
-    if config is not None:
-        layers.append(config.layer)
-    layers.append(arguments(given))
+    of_user = [*(() if config is None else (config.layer,)), arguments(given)]
+    layers += of_user
     all_folders = {folder.resolve(): folder for folder in (*(() if config is None else config.folders), *folders)}
     settings = [layer.settings for layer in layers]
     return Resolved(
@@ -111,22 +114,25 @@ def resolve(
         setup=setup if config is None else setup.over(config.config.setup),
         deploy_dtype=deploy_dtype if deploy_dtype is not None or config is None else config.config.deploy_dtype,
         settings=(*(() if name is None else (f"profile {name}",)), *(() if config is None else (config.name,))),
+        requiring=next((layer for layer in reversed(of_user) if layer.settings.require), None),
     )
 
 
 def require_some_rule(resolved: Resolved) -> None:
-    """Refuse settings that leave nothing to run: a check of nothing must not pass.
+    """Refuse settings that leave nothing to run, or not what has to be decided: a check of nothing must not pass.
 
     Args:
         resolved: The settings.
 
     Raises:
-        UsageError: If no rule is left, or none that is for the context.
+        UsageError: If no rule is left, or none that is for the context; or if the user requires one that is not left.
     """
     to_run = resolved.rules.to_run
     if not to_run:
         raise UsageError("No rule is left to run: all that are selected are ignored.", "`bnlint rules` lists them.")
     if any(rule.makes_sense(resolved.context, resolved.setup.declared) for rule in to_run):
+        if resolved.requiring is not None:
+            refuse_dropped(resolved.requiring, resolved.rules, resolved.context, resolved.setup.declared)
         return
     codes = alternatives([rule.code for rule in to_run], "and")
     others = alternatives(sorted({context.value for rule in to_run for context in rule.contexts}))

@@ -28,7 +28,9 @@ def begin(name: str) -> None:
             from bnlint.artifacts.known.packages import NEURAL_NETWORKS
             from bnlint.artifacts.sniff import Kind, sniff
 
-            # Most archives are files of torch.save; what the others are takes reading their lists of contents.
+            # Most archives are files of torch.save; what the others are takes reading their lists of contents. For
+            # one of torch.jit, torch.export or torch.package what is begun here is lost, and the process that reads
+            # starts twice.
             kind = Kind.TORCH_ZIP if head == _ZIP else sniff(file).kind
             begin_inert(path, kind, (NEURAL_NETWORKS,))
     except (OSError, ValueError):

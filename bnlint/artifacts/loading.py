@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bnlint.artifacts.names import strip_wrappers
+from bnlint.artifacts.names import common_prefix, strip_wrappers
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError
 
@@ -13,13 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _COUNTER = "num_batches_tracked"
+_RULES = {
+    ("running_mean", "running_var"): ", its running statistics (BN104)",
+    ("running_mean",): ", half of its running statistics (BN512)",
+    ("running_var",): ", half of its running statistics (BN512)",
+}
+"""What lost buffers are, with the rule that finds it in the file by itself."""
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> tuple[str, ...]:
     """Load weights into a module, if they fit it exactly.
 
-    Wrapper prefixes do not count, on either side. Batch counters may be absent from the file, as they are in
-    checkpoints from before torch 0.4.1, or be absent from the model, as they are in frozen BatchNorm layers.
+    Wrapper prefixes do not count, on either side, nor does a prefix in the file without which all names fit. Batch
+    counters may be absent from the file, as they are in checkpoints from before torch 0.4.1, or be absent from the
+    model, as they are in frozen BatchNorm layers.
 
     Args:
         module: The model; it is left as it is unless everything fits.
@@ -37,6 +44,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) ->
     own = {key: value for key, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
     own_names, _ = strip_wrappers(own)
     given_names, _ = strip_wrappers(tensors)
+    prefix = common_prefix(_without_counters(given_names), _without_counters(own_names))
+    given_names = {short.removeprefix(prefix): stored for short, stored in given_names.items()}
     missing = [short for short in own_names if short not in given_names]
     unexpected = [short for short in given_names if short not in own_names]
     lost = [key for key in missing if not _is_counter(key)]
@@ -46,14 +55,29 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) ->
     if lost or extra or shapes:
         wrong = (_count(lost, "missing"), _count(extra, "unexpected"), _count_shapes(shapes, fitting, own))
         cause = f"`{name}` does not fit the model `{type(module).__name__}`: {', '.join(filter(None, wrong))}."
-        hint = "Build the model with the arguments that the weights were made with, by `--kwargs`."
-        raise NotAnalysedError(cause, hint)
+        raise NotAnalysedError(cause, _remedy(module, own_names, lost, only_lost=not extra and not shapes))
     try:
         module.load_state_dict(fitting, strict=False)
     except Exception as error:  # a model may have its own loading code
         cause = f"`{name}` cannot be loaded into the model: {type(error).__name__}: {first_line(error)}."
         raise NotAnalysedError(cause) from error
-    return _counter_notes(missing, unexpected, name)
+    removed = (f"The prefix `{prefix}` was removed from the names of the weights.",) if prefix else ()
+    return (*removed, *_counter_notes(missing, unexpected, name))
+
+
+def _remedy(module: nn.Module, own_names: Mapping[str, str], lost: list[str], *, only_lost: bool) -> str:
+    """What to do about weights that do not fit."""
+    buffers = {name for name, _ in module.named_buffers(remove_duplicate=False)}
+    if not only_lost or any(own_names[short] not in buffers for short in lost):
+        return "Build the model with the arguments that the weights were made with, by `--kwargs`."
+    kinds = sorted({short.rpartition(".")[2] for short in lost})
+    words = ", ".join(f"`{kind}`" for kind in kinds)
+    rule = _RULES.get(tuple(kinds), "")
+    return f"The file has lost buffers of the model ({words}){rule}: save the whole `state_dict()` of the trained one."
+
+
+def _without_counters(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not _is_counter(name)]
 
 
 def _is_counter(key: str) -> bool:

@@ -30,4 +30,7 @@ def nearest_file(name: str) -> str:
     except (OSError, ValueError):
         return ""
     close = difflib.get_close_matches(path.name, there, n=1, cutoff=0.75)
-    return f"Did you mean `{path.parent / close[0]}`?" if close else ""
+    if not close or close[0] == path.name:  # a link to nothing is there, and is not
+        return ""
+    meant = path.parent / close[0]
+    return f"Did you mean `{f'{path.name}:NAME' if meant.suffix == '.py' else meant}`?"

@@ -46,6 +46,29 @@ def strip_wrappers(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...
     return {text: name for name, text in short.items()}, tuple(notes)
 
 
+def common_prefix(names: Iterable[str], wanted: Iterable[str]) -> str:
+    """What stands before every name of a file, where the rest of them is what is wanted.
+
+    A LightningModule that keeps its network as `self.net` saves every weight as `net.…`.
+
+    Args:
+        names: Names of the weights in a file.
+        wanted: Names of the weights of a model.
+
+    Returns:
+        The prefix with its point; empty where there is none, or where what is left are not the wanted names.
+    """
+    names, wanted = tuple(names), frozenset(wanted)
+    pieces = min(names, key=len, default="").split(".")
+    for number in range(1, len(pieces)):
+        prefix = ".".join(pieces[:number]) + "."
+        if not all(name.startswith(prefix) for name in names):
+            return ""
+        if {name.removeprefix(prefix) for name in names} == wanted:
+            return prefix
+    return ""
+
+
 def strip_paths(paths: Iterable[str], names: Iterable[str]) -> dict[str, str]:
     """Remove from paths of modules what `strip_wrappers` removes from the names of their weights.
 

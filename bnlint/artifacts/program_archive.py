@@ -20,7 +20,7 @@ from bnlint.artifacts.program_tensors import described_tensors, pickled_tensors,
 from bnlint.artifacts.sniff import BAD_ZIP
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.artifacts.zip_members import BadArchiveError, region_of, stored_members
-from bnlint.errors import NotAnalysedError
+from bnlint.errors import AGAIN, NotAnalysedError
 
 LARGEST_JSON: Final = 1 << 27
 """Bytes of a member with JSON. A call takes about 1 kB, so this is `program_schema.MOST_NODES` of them."""
@@ -28,7 +28,6 @@ LARGEST_JSON: Final = 1 << 27
 MOST_OBJECTS: Final = 1 << 22
 """Objects and lists in a member with JSON. A call takes about forty, each up to 250 bytes of memory."""
 
-_AGAIN: Final = "Download or copy it again."
 _MODELS: Final = "models/"
 _OLD_PROGRAM: Final = "serialized_exported_program.json"
 """The member with the graph in files of torch 2.7 and older."""
@@ -110,9 +109,9 @@ def read_program(path: Path, name: str) -> SavedProgram:
             return _read(_Archive(file, zipped, stored_members(zipped)), path, name)
     except BAD_ZIP as error:  # msgspec's errors are ValueErrors as well
         cause = f"`{name}` is cut short or damaged: {str(error) or type(error).__name__}."
-        raise NotAnalysedError(cause, _AGAIN) from error
+        raise NotAnalysedError(cause, AGAIN) from error
     except RecursionError as error:
-        raise NotAnalysedError(f"`{name}` is damaged: its JSON is nested deeper than any program.", _AGAIN) from error
+        raise NotAnalysedError(f"`{name}` is damaged: its JSON is nested deeper than any program.", AGAIN) from error
 
 
 def _read(archive: _Archive, path: Path, name: str) -> SavedProgram:

@@ -47,6 +47,8 @@ def read(
         NotAnalysedError: A file cannot be read, holds no model, or its weights do not fit.
     """
     packages = admitted(allow)
+    if _is_link_to_nothing(Path(target)):
+        raise NotAnalysedError(f"`{target}` is a link to a file that is not there.")
     if target and (is_remote(target) or _exists(Path(target))):
         if kwargs:
             raise UsageError(f"`{target}` is a file: `--kwargs` is for an import string.")
@@ -211,6 +213,13 @@ def _content(path: Path, name: str) -> Content:
         raise NotAnalysedError(f"`{name}` may not be read: permission denied.") from error
     except (OSError, ValueError) as error:
         raise NotAnalysedError(f"`{name}` cannot be read: {error}.") from error
+
+
+def _is_link_to_nothing(path: Path) -> bool:
+    try:
+        return path.is_symlink() and not path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _exists(path: Path) -> bool:

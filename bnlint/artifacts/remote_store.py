@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from bnlint.artifacts.user_code import first_line
-from bnlint.artifacts.weight_folders import INDEX_SUFFIX, listed_in
+from bnlint.artifacts.weight_folders import INDEX_SUFFIX, is_shard, listed_in
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 1 << 16
 """Bytes that are fetched at once: the statistics of a layer lie side by side and are a few kilobytes."""
-
-_SHARD: Final = re.compile(r"-\d+-of-\d+\.[a-z]+$")
-"""How transformers and diffusers call shards: https://huggingface.co/docs/transformers/big_models."""
 
 _BLOCKS_KEPT: Final = 8
 """Of each open file: a model can have hundreds."""
@@ -57,10 +53,10 @@ def find_remote(name: str) -> dict[str, bool]:
         store, path = _store_of(name)
         try:
             if name.endswith("/"):
-                matches, folders = [], [path]
+                matches, folders = [], {path}
             else:
                 details = store.glob(path, detail=True)
-                folders = [match for match, about in details.items() if about["type"] == "directory"]
+                folders = {match for match, about in details.items() if about["type"] == "directory"}
                 matches = [match for match in details if match not in folders]
             inner = [file for folder in folders for file in store.find(folder)]
         except FileNotFoundError:  # some stores say so of a folder
@@ -80,7 +76,7 @@ def remote_indices(files: Collection[str]) -> dict[str, str]:
         NotAnalysedError: The store fails.
     """
     indices = {file for file in files if file.endswith(INDEX_SUFFIX)}
-    for folder in {file.rpartition("/")[0] for file in files if _SHARD.search(file)}:
+    for folder in {file.rpartition("/")[0] for file in files if is_shard(file)}:
         indices |= set(find_remote(f"{folder}/*{INDEX_SUFFIX}"))
     return {
         f"{index.rpartition('/')[0]}/{shard}": index for index in sorted(indices) for shard in _listed_remotely(index)

@@ -10,15 +10,12 @@ import msgspec
 
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, MOST_AXES, SavedTensor, contiguous
+from bnlint.artifacts.json_size import refuse_many_parts
 from bnlint.artifacts.stored import StoredTensor
-from bnlint.errors import NotAnalysedError
+from bnlint.errors import AGAIN, NotAnalysedError
 
 LARGEST_HEADER: Final = 100_000_000
 """Bytes, the limit of the format itself: https://github.com/huggingface/safetensors#format."""
-
-MOST_COLONS: Final = 1 << 21
-"""Colons in a header: four for each tensor, of which the largest published models have some ten thousand, and those in
-the metadata. A tensor of a few bytes of text takes a kilobyte of memory."""
 
 _DTYPES: Final = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
@@ -51,7 +48,7 @@ def read_header(path: Path, name: str) -> dict[str, StoredTensor]:
             found = describe(file)
     except (OSError, ValueError, RecursionError) as error:
         cause = f"`{name}` is a safetensors file that is cut short or damaged: {error}."
-        raise NotAnalysedError(cause, "Download or copy it again.") from error
+        raise NotAnalysedError(cause, AGAIN) from error
     return {key: StoredTensor(tensor, path, name, region) for key, (tensor, region) in found.items()}
 
 
@@ -72,8 +69,7 @@ def describe(file: BinaryIO) -> dict[str, tuple[SavedTensor, Region]]:
     if length > min(LARGEST_HEADER, size - 8):
         raise ValueError(f"its header is said to take {length} bytes")
     text = file.read(length)
-    if text.count(b":") > MOST_COLONS:
-        raise ValueError("its header has more parts than that of any model")
+    refuse_many_parts(text)
     header: dict[str, msgspec.Raw] = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     header.pop("__metadata__", None)
     items = msgspec.json.Decoder(_Item)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bnlint.artifacts.choice import choose, remark
 from bnlint.artifacts.names import strip_paths, strip_wrappers
+from bnlint.artifacts.powerful import is_powerful
 from bnlint.artifacts.safetensors_header import read_header
 from bnlint.artifacts.sniff import Kind
 from bnlint.artifacts.stored import StoredTensor
@@ -56,7 +57,9 @@ class Saved:
         keys: The keys in the file that led here.
         baked_training: Modules of a program whose code fixes the mode of their BatchNorm calls: whether one normalises
             by the batch for ever.
+        untold_modes: Modules of a program of which the code does not tell how they normalise.
         called: Classes and functions that the file's own loader would call.
+        classes: Classes of modules in the file, those of models that were not chosen among them.
         notes: Remarks for the report.
         objects: All that a whole model holds, where its classes are known code; else `None`.
         before_loading: What has to be done before the weights can be loaded into a model, a clause; empty for nothing.
@@ -68,8 +71,10 @@ class Saved:
     versions: Mapping[str, int] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
+    classes: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     baked_training: Mapping[str, bool] = field(default_factory=dict)
+    untold_modes: Collection[str] = frozenset()
     objects: SavedObjects | None = None
     before_loading: str = ""
 
@@ -114,8 +119,12 @@ def of_contents(contents: Contents, path: Path, name: str, key: str = "") -> Sav
         UsageError: What was chosen is not there.
     """
     if not contents.entries:
-        cause = f"`{name}` holds {contents.holds}, not a model or its weights."
-        raise NoModelError(cause, "Save `model.state_dict()` instead.")
+        cause = f"`{name}` holds {contents.holds}, not a model or its weights"
+        powerful = [called for called in contents.called if is_powerful(called)]
+        if powerful:  # not to be passed over in a folder
+            cause = f"{cause}, and loading it would call {', '.join(powerful)}."
+            raise NotAnalysedError(cause, "Do not load it.")
+        raise NoModelError(f"{cause}.", "Save `model.state_dict()` instead.")
     entry = choose(contents.entries, key, name)
     return _saved(entry, contents, path, name, key)
 
@@ -169,6 +178,7 @@ def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) ->
             stored,
             keys=entry.keys,
             called=contents.called,
+            classes=_classes(contents),
             notes=tuple(notes),
             objects=objects if entry.objects else None,
         )
@@ -180,8 +190,13 @@ def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) ->
         without_prefix(entry.versions, stored),
         entry.keys,
         contents.called,
+        _classes(contents),
         (*notes, *prefix_notes),
     )
+
+
+def _classes(contents: Contents) -> frozenset[str]:
+    return frozenset(module.class_path for entry in contents.entries for module in entry.modules)
 
 
 def without_prefix(versions: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:

@@ -14,13 +14,18 @@ from bnlint.artifacts.safetensors_header import read_header
 from bnlint.artifacts.saved import Saved, of_stored, read_saved, stored_tensors, without_prefix
 from bnlint.artifacts.sniff import Kind, sniff
 from bnlint.artifacts.stored import StoredTensor
-from bnlint.artifacts.weight_folders import INDEX_SUFFIX, METADATA, USUAL_FILES, holds_weights, listed_files
+from bnlint.artifacts.weight_folders import (
+    FOLDER_AGAIN,
+    INDEX_SUFFIX,
+    METADATA,
+    USUAL_FILES,
+    holds_weights,
+    listed_files,
+)
 from bnlint.errors import NotAnalysedError, UsageError
 
 _OF_WEIGHTS: Final = frozenset({Kind.SAFETENSORS, Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE})
 """What the files of an index, and those that give a folder its name, are."""
-
-_AGAIN: Final = "Download or copy the whole folder again."
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def read_index(path: Path, name: str, key: str = "") -> Saved:
     for file, wanted in places.items():
         shard = path.parent / file
         if not shard.is_file():
-            raise NotAnalysedError(f"`{name}` lists `{file}`, which is missing.", _AGAIN)
+            raise NotAnalysedError(f"`{name}` lists `{file}`, which is missing.", FOLDER_AGAIN)
         found = _read_shard(shard, str(PurePosixPath(name).parent / file))
         forms.add(found.form)
         called |= dict.fromkeys(found.called)
@@ -92,7 +97,7 @@ def read_index(path: Path, name: str, key: str = "") -> Saved:
         lacking = wanted.keys() - found.tensors.keys()
         if lacking:
             cause = f"`{file}` has no tensor `{min(lacking)}`, which `{name}` says is in it."
-            raise NotAnalysedError(cause, _AGAIN)
+            raise NotAnalysedError(cause, FOLDER_AGAIN)
         tensors |= {stored: found.tensors[stored] for stored in wanted}
     form = "safetensors" if forms == {"safetensors"} else "state_dict"
     return replace(of_stored(tensors, form, name), versions=without_prefix(versions, tensors), called=tuple(called))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from bnlint.artifacts.inert.protobuf import BadMessageError, fields
+from bnlint.errors import AGAIN
 
 HEAD_SIZE: Final = 4096
 """How many bytes, from the start of the file, are looked at."""
@@ -47,7 +48,6 @@ class Content:
     hint: str = ""
 
 
-_AGAIN: Final = "Download or copy it again."
 _MODULE_INSTEAD: Final = (
     "Give the model that it was made from: an import string `package.module:name` with `--weights`."
 )
@@ -104,7 +104,7 @@ def sniff(file: BinaryIO) -> Content:
     file.seek(0)
     head = file.read(HEAD_SIZE)
     if size == 0:
-        return _unreadable("empty", _AGAIN)
+        return _unreadable("empty", AGAIN)
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
         return _unreadable("a Git LFS pointer, not the file itself", "To fetch the file, run `git lfs pull`.")
     # Before pickles and zips: the length of a safetensors header can begin with the first bytes of either.
@@ -141,7 +141,7 @@ def _safetensors(head: bytes, size: int) -> Content:
     header = int.from_bytes(head[:8], "little")
     if header > size - 8:
         words = f"a safetensors file cut short: its header takes {header} bytes and only {size - 8} follow"
-        return _unreadable(words, _AGAIN)
+        return _unreadable(words, AGAIN)
     return Content(Kind.SAFETENSORS, "a safetensors file")
 
 
@@ -151,10 +151,10 @@ def _zip(file: BinaryIO) -> Content:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
     except BAD_ZIP:
-        return _unreadable("cut short or damaged: a zip archive whose list of contents is missing", _AGAIN)
+        return _unreadable("cut short or damaged: a zip archive whose list of contents is missing", AGAIN)
     if members and all(member.header_offset for member in members):
         # Of a `.pt2` that was cut, the archive of example inputs in it may be all that is left whole.
-        return _unreadable("cut short or damaged: a zip archive whose list of contents is of another archive", _AGAIN)
+        return _unreadable("cut short or damaged: a zip archive whose list of contents is of another archive", AGAIN)
     names = [member.filename for member in members]
     inner = {inner_name(name) for name in names}
     # A TorchScript archive has a data.pkl as well.
@@ -208,7 +208,7 @@ def _onnx(file: BinaryIO, head: bytes, size: int) -> Content | None:
         pass
     if len(numbers) < 2:
         return None
-    return _unreadable("an ONNX file cut short: a part of it reaches beyond its end", _AGAIN)
+    return _unreadable("an ONNX file cut short: a part of it reaches beyond its end", AGAIN)
 
 
 def _is_name(text: bytes) -> bool:
@@ -227,7 +227,7 @@ def _no_model(head: bytes, size: int) -> Content:
     if head[257:262] == b"ustar":
         return _unreadable("a tar archive, not a model", "Unpack it and name the file in it.")
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        return _unreadable("an HTML page, not a model", _AGAIN)
+        return _unreadable("an HTML page, not a model", AGAIN)
     if is_index(head):
         return Content(Kind.INDEX, "an index of shards")
     if _is_text(head):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bnlint.artifacts.inert.regions import OutsideFileError, Region, read_values
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
-from bnlint.errors import NotAnalysedError
+from bnlint.errors import AGAIN, NotAnalysedError
 
 if TYPE_CHECKING:
     import numpy
@@ -59,7 +59,7 @@ class StoredTensor:
         try:
             return read_values(self.file, self.description, self.region, self.little_endian)
         except (OSError, OutsideFileError) as error:
-            raise NotAnalysedError(f"`{self.name}` is damaged: {error}.", "Download or copy it again.") from error
+            raise NotAnalysedError(f"`{self.name}` is damaged: {error}.", AGAIN) from error
 
     def as_torch(self) -> Tensor:
         """The tensor itself, mapped into memory rather than read; only on machines of the file's byte order.

@@ -21,7 +21,8 @@ class ScriptedCall:
     """A normalisation call in the code of a module.
 
     Attributes:
-        module: Path of the module in whose code it stands.
+        module: Path of the layer whose running statistics it is given; otherwise of the module in whose code it
+            stands.
         operator: Such as `batch_norm`.
         arguments: Constant arguments, such as `momentum` and `eps`; those that the code computes are absent.
         tensors: Arguments that are constants of the archive, as in a frozen program, by name.
@@ -91,17 +92,18 @@ def read_torchscript(path: Path, name: str, key: str = "") -> ScriptedModel:
         called=script.called,
         notes=tuple(_notes(script)),
         baked_training=_baked_training(calls),
+        untold_modes=frozenset(script.untold_modes),
     )
     return ScriptedModel(saved, calls)
 
 
 def _baked_training(calls: Iterable[ScriptedCall]) -> dict[str, bool]:
     """Modules whose code fixes the mode of their BatchNorm calls: whether one normalises by the batch for ever."""
-    baked: dict[str, bool] = {}
+    modes: dict[str, set[bool | None]] = {}
     for call in calls:
-        if call.operator.endswith(("batch_norm", "instance_norm")) and call.training is not None:
-            baked[call.module] = baked.get(call.module, False) or call.training
-    return baked
+        if call.operator.endswith(("batch_norm", "instance_norm")):
+            modes.setdefault(call.module, set()).add(call.training)
+    return {module: True in found for module, found in modes.items() if True in found or found == {False}}
 
 
 def _notes(script: Script) -> list[str]:

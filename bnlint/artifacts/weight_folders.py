@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
 from bnlint.artifacts.inside import is_inside
+from bnlint.artifacts.json_size import refuse_many_parts
 from bnlint.errors import NotAnalysedError
 
 METADATA: Final = ".metadata"
@@ -31,13 +33,14 @@ USUAL_FILES: Final = (
 LARGEST_INDEX: Final = 1 << 27
 """Bytes of an index; it takes about 100 for each tensor."""
 
-MOST_COLONS: Final = 1 << 21
-"""Colons in an index: one for each tensor, and few more."""
-
 MOST_SHARDS: Final = 10_000
 """Files of one model; the largest published ones have some hundred."""
 
-_AGAIN: Final = "Download or copy the whole folder again."
+FOLDER_AGAIN: Final = "Download or copy the whole folder again."
+"""The hint for a folder of which a file is missing or damaged."""
+
+_SHARD: Final = re.compile(r"-\d+-of-\d+\.[\w.]+$")
+"""How transformers and diffusers call shards: https://huggingface.co/docs/transformers/big_models."""
 
 
 class _Index(msgspec.Struct):
@@ -51,6 +54,15 @@ def holds_weights(folder: Path) -> bool:
         folder: Any folder.
     """
     return any((folder / usual).is_file() for usual in (METADATA, *USUAL_FILES))
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file is called as one of several that hold the weights of one model.
+
+    Args:
+        name: Its name, path or address.
+    """
+    return _SHARD.search(name) is not None
 
 
 def listed_files(path: Path, name: str) -> dict[str, dict[str, None]]:
@@ -67,7 +79,7 @@ def listed_files(path: Path, name: str) -> dict[str, dict[str, None]]:
         with path.open("rb") as file:
             return listed_in(file, name)
     except OSError as error:
-        raise NotAnalysedError(f"`{name}` cannot be read: {error}.", _AGAIN) from error
+        raise NotAnalysedError(f"`{name}` cannot be read: {error}.", FOLDER_AGAIN) from error
 
 
 def listed_in(file: BinaryIO, name: str) -> dict[str, dict[str, None]]:
@@ -85,11 +97,10 @@ def listed_in(file: BinaryIO, name: str) -> dict[str, dict[str, None]]:
         data = file.read(LARGEST_INDEX + 1)
         if len(data) > LARGEST_INDEX:
             raise ValueError("it is longer than that of any model")
-        if data.count(b":") > MOST_COLONS:
-            raise ValueError("it has more parts than that of any model")
+        refuse_many_parts(data)
         index = msgspec.json.decode(data, type=_Index)
     except (ValueError, RecursionError) as error:
-        raise NotAnalysedError(f"`{name}` is not a sound index of weights: {error}.", _AGAIN) from error
+        raise NotAnalysedError(f"`{name}` is not a sound index of weights: {error}.", FOLDER_AGAIN) from error
     places: dict[str, dict[str, None]] = {}
     for stored, file_name in index.weight_map.items():
         places.setdefault(file_name, {})[stored] = None

@@ -10,7 +10,7 @@ from typing import Any, Final, TypedDict
 from bnlint.config import ConfigFile, read_config
 from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
-from bnlint.looking.look import Wanted
+from bnlint.looking.look import check_data
 from bnlint.report import Context, Severity
 from bnlint.resolve import given_settings, require_some_rule, resolve, several
 
@@ -74,7 +74,7 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
         setup=setup,
     )
     require_some_rule(resolved)
-    Wanted(setup, data=known.get("data"), data_batches=known.get("data_batches"))
+    check_data(known.get("data"), known.get("data_batches"))
     # Only these two need torch, which this process otherwise never imports.
     if known.get("inputs") is not None:
         from bnlint.tracing.inputs import as_inputs

@@ -37,6 +37,12 @@ def _read_mapping(_ctx: click.Context, _parameter: click.Parameter, value: str |
         mapping = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise UsageError(f"--kwargs is not YAML: {' '.join(str(error).split())}.") from error
+    names = list(mapping) if isinstance(mapping, dict) else [mapping]
+    if any(isinstance(name, str) and ":" in name for name in names):  # `{num_classes:10}` is one name without a value
+        raise UsageError(
+            "--kwargs gives a name with a colon in it.",
+            "YAML wants a space after the colon: write it as '{num_classes: 10}'.",
+        )
     if not isinstance(mapping, dict) or not all(isinstance(key, str) for key in mapping):
         raise UsageError("--kwargs is no mapping of names to values.", "Write it as '{num_classes: 10}'.")
     return mapping

@@ -84,7 +84,9 @@ def verify(
         write(f"`{folded.name}` is not what folding `{Path(against).name}` gives\n")
         return 1
     far = f"the outputs differ by {found.error:.1e} of their size (tolerance {found.tolerance:.0e})"
-    write(f"verified: {far}, {'no record beside it' if record is None else 'both hashes are those of the record'}\n")
+    assumed = f" on {found.inputs_assumed} (assumed, see --input)" if found.inputs_assumed else ""
+    hashes = "no record beside it" if record is None else "both hashes are those of the record"
+    write(f"verified: {far}{assumed}, {hashes}\n")
     return 0
 
 

@@ -32,10 +32,15 @@ def advice_for(artifact: Artifact, tracing: str = "") -> Mapping[Need, str]:
     if not artifact.saved.modules:
         return {Need.MODULE: _with_weights(artifact.target, artifact.saved), Need.STATE: _READABLE}
     code = f"give {_TRUST}"
-    if artifact.form == "torchscript":
+    if any(module.class_path.startswith("__main__.") for module in artifact.saved.modules):
+        code = "save the model with its classes in a module: those of a script (`__main__`) can be found by no other"
+    elif artifact.form == "torchscript":
         code = f"{_THE_MODEL}: bnlint does not run TorchScript"
     elif artifact.form == "package":
         code = f"{_THE_MODEL}: bnlint does not run the code in a file of torch.package"
+    elif artifact.not_live and artifact.vetted and not artifact.would_allow:
+        obstacle = artifact.not_live.removeprefix("Not traced: ").rstrip(".")
+        code = f"mend what stands in the way ({obstacle}), or give {_TRUST}"
     elif artifact.would_allow:
         code = f"give {' '.join(f'`--allow {name}`' for name in artifact.would_allow)}, or {_TRUST}"
     return {Need.CODE: code, Need.MODULE: code, Need.STATE: _READABLE}

@@ -51,7 +51,7 @@ def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy
                 **setup_facts(setup),
                 **comparison.facts(own, among_them=True),
                 **{**own, **saved_layers.statistics_unknown(layer, part=part)},
-                **_of_module(layer, root, saved.baked_training.get(layer.path)),
+                **_of_module(layer, root, saved),
             )
         )
     available = _available(saved, layers) | setup.declared
@@ -87,24 +87,29 @@ def _numbers(layer: SavedNormLayer, deploy_dtype: str | None) -> NumberFacts:
     return number_facts(layer.tensors, Arithmetic(eps, saved_layers.computes_by_hand(layer.module), deploy_dtype))
 
 
-def _of_module(layer: SavedNormLayer, root_training: bool | None, baked: bool | None) -> dict[str, Any]:
+def _of_module(layer: SavedNormLayer, root_training: bool | None, saved: Saved) -> dict[str, Any]:
     """What the attributes of the module say; its mode only where its flag is there, or its code fixes it."""
     module = layer.module
     if module is None or layer.kind is None or layer.configuration is None:
         return {}
     facts: dict[str, Any] = {**layer.configuration}
+    baked = saved.baked_training.get(layer.path)
+    if baked is not None and layer.kind is NormKind.BATCH:
+        facts["mixes_samples"] = True  # the layer of a program normalises its input as it comes
     if module.training is None or root_training is None:
-        return facts
+        # A frozen program has no flags; what its code fixes, it says.
+        fixed = mode_facts(layer.kind, None, False, baked) if baked is not None else {}
+        return {**facts, **{name: value for name, value in fixed.items() if name != "model_training"}}
     facts["learns_statistics"] = learns_statistics(
         layer.kind, frozen=saved_layers.is_frozen(module), training=module.training, model_training=root_training
     )
+    keeps = layer.tensors.running_mean is not None  # without statistics every mode is the same
+    if keeps and layer.path in saved.untold_modes and not baked:
+        return {**facts, "training": module.training, "model_training": root_training}
     training: bool | None = module.training
     uses = saved_layers.uses_batch_statistics(module, layer.kind)
-    if baked is not None:
-        if layer.tensors.running_mean is not None:  # without statistics every mode is the same
-            training, uses = None, baked
-        if layer.kind is NormKind.BATCH:
-            facts["mixes_samples"] = True  # the layer of a program normalises its input as it comes
+    if keeps and baked is not None:
+        training, uses = None, baked
     return {**facts, **mode_facts(layer.kind, training, root_training, uses)}
 
 

@@ -8,23 +8,8 @@ from __future__ import annotations
 
 from typing import Final, TypedDict
 
+from bnlint.artifacts.powerful import is_powerful
 from bnlint.artifacts.saved import Saved
-
-_POWERFUL_MODULES: Final = frozenset({
-    "asyncio", "code", "codeop", "commands", "ctypes", "fcntl", "ftplib", "http", "importlib", "multiprocessing", "nt",
-    "os", "pdb", "pickle", "_pickle", "cPickle", "pip", "platform", "posix", "pty", "runpy", "shutil", "signal",
-    "smtplib", "socket", "subprocess", "sys", "tempfile", "timeit", "urllib", "webbrowser", "zipimport",
-})  # fmt: skip
-"""Top packages whose functions run commands, write files, reach the network, or import and run code."""
-
-_POWERFUL_NAMES: Final = frozenset({
-    "builtins.eval", "builtins.exec", "builtins.compile", "builtins.open", "builtins.__import__", "builtins.breakpoint",
-    "builtins.globals", "io.open", "_io.open", "io.FileIO", "_io.FileIO", "marshal.loads", "types.CodeType",
-    "types.FunctionType", "torch.load", "torch.serialization.load", "torch.jit.load", "torch.jit._serialization.load",
-    "torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.utils.cpp_extension.load",
-    "torch.utils.cpp_extension.load_inline", "torch.ops.load_library", "torch.classes.load_library",
-    "numpy.load", "numpy.testing._private.utils.runstring",
-})  # fmt: skip
 
 _KNOWN_PACKAGES: Final = frozenset({
     "torch", "torchvision", "torchaudio", "timm", "transformers", "diffusers", "numpy", "collections", "copyreg",
@@ -60,15 +45,11 @@ def file_calls(saved: Saved | None) -> FileCallFacts:
     """
     if saved is None:
         return FileCallFacts(calls_on_loading=frozenset(), powerful_calls=frozenset(), foreign_calls=frozenset())
-    called = frozenset(name.replace("__builtin__.", "builtins.") for name in saved.called)
-    others = called - {module.class_path for module in saved.modules}
-    powerful = frozenset(filter(_is_powerful, others))
+    called = frozenset(saved.called)
+    others = called - saved.classes
+    powerful = frozenset(filter(is_powerful, others))
     foreign = frozenset(name for name in others - powerful if not _is_known(name))
     return FileCallFacts(calls_on_loading=called, powerful_calls=powerful, foreign_calls=foreign)
-
-
-def _is_powerful(name: str) -> bool:
-    return name.partition(".")[0] in _POWERFUL_MODULES or name in _POWERFUL_NAMES
 
 
 def _is_known(name: str) -> bool:

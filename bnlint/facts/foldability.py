@@ -7,12 +7,15 @@ from typing import Any
 from torch import nn
 
 from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.folding.assumed_rank import folds_of_assumed_rank
 from bnlint.folding.plan import Plan
 from bnlint.folding.planner import make_plan
 from bnlint.tracing.kinds import How, NormKind
 from bnlint.tracing.trace import Trace
 
 _NOTHING: frozenset[str] = frozenset()
+_SECONDS = 10.0
+"""Time for a run on inputs with one more axis, which are tried where bnlint assumed the inputs."""
 
 
 class Foldability:
@@ -25,7 +28,7 @@ class Foldability:
 
     def __init__(self, model: nn.Module | None, trace: Trace) -> None:
         recorded = model is not None and trace.how in (How.RECORDED, How.RECORDED_WITH_VALUES)
-        plan = make_plan(model, trace) if model is not None and recorded else Plan((), ())
+        plan = _plan(model, trace) if model is not None and recorded else Plan((), ())
         self._known = recorded
         self._into = {fold.layer: frozenset(fold.into) for fold in plan.folds}
         self._obstacles = {kept.layer: kept.cause for kept in plan.kept}
@@ -42,3 +45,9 @@ class Foldability:
             "folds_into": self._into.get(layer, _NOTHING),
             "fold_obstacle": self._obstacles.get(layer),
         }
+
+
+def _plan(model: nn.Module, trace: Trace) -> Plan:
+    planned = make_plan(model, trace)
+    unsure = folds_of_assumed_rank(model, trace, planned, _SECONDS)
+    return make_plan(model, trace, unsure) if unsure else planned

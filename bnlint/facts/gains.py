@@ -18,6 +18,8 @@ from bnlint.facts.unknown import UNKNOWN, Maybe
 FAR_BELOW = 100
 """A variance this many times smaller than eps moves the gain by half a percent: eps alone sets it."""
 
+LARGEST_EPS = 1e-2
+"""No published model has a larger one; torch's default is 1e-5, that of TensorFlow 1e-3."""
 
 DEPLOYMENT_DTYPES = ("float16", "bfloat16")
 """The data types whose range is worth a look before deployment."""
@@ -118,8 +120,10 @@ def _scaled_by_eps(tensors: NormTensors, ranges: Ranges, eps: Maybe[float | None
     if variance is None or eps is None:
         return None
     extent = ranges["running_var"]
-    if extent is UNKNOWN or eps is UNKNOWN:
+    if extent is UNKNOWN:
         return UNKNOWN
+    if eps is UNKNOWN:
+        return _dead_whatever_eps(tensors, extent)
     least = eps / FAR_BELOW
     if extent.low >= least or not variance.size:
         return 0.0
@@ -129,6 +133,14 @@ def _scaled_by_eps(tensors: NormTensors, ranges: Ranges, eps: Maybe[float | None
     small = (values >= 0) & (values < least)
     amplified = small & (scales >= numpy.sqrt(numpy.where(small, values, 0.0) + eps))
     return int(amplified.sum()) / variance.size
+
+
+def _dead_whatever_eps(tensors: NormTensors, extent: Range) -> Maybe[float]:
+    """All channels, where every variance is 0 and no eps up to `LARGEST_EPS` leaves a gain below 1."""
+    if not extent.is_all(0.0) or not _one_value_a_channel(tensors):
+        return UNKNOWN
+    amplified = numpy.abs(_double(tensors.weight, 1.0)).min() >= math.sqrt(LARGEST_EPS)
+    return 1.0 if amplified else UNKNOWN
 
 
 def _exceeded(tensors: NormTensors, ranges: Ranges, arithmetic: Arithmetic) -> Maybe[frozenset[str]]:

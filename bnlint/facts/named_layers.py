@@ -14,8 +14,9 @@ _STATISTICS: Final = ("running_mean", "running_var")
 _ROLES: Final = {
     "running_mean": "running_mean", "running_var": "running_var", "num_batches_tracked": "num_batches_tracked",
     "weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias",
+    "moving_mean": "running_mean", "moving_variance": "running_var",
 }  # fmt: skip
-"""What a tensor of a normalisation layer is, by its name; `gamma` and `beta` stand in converted TensorFlow models."""
+"""What a tensor of a normalisation layer is, by its name; some stand in models converted from TensorFlow."""
 
 _PLACE: Final = re.compile(r"\d{1,6}", re.ASCII)
 """The name of a layer in an `nn.Sequential`."""

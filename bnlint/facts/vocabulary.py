@@ -14,7 +14,10 @@ class Need(enum.Enum):
     """A source of facts; the value says how a user supplies it."""
 
     MODULE = "give the whole model (a saved model, or an import string), not only its weights"
-    MODE = "give a model whose mode was set by its owner: a whole saved model, or a factory without `--weights`"
+    MODE = (
+        "give a model whose mode was set by its owner: a whole saved model, or the function that your service loads it"
+        " with"
+    )
     CODE = (
         "give `--allow PACKAGE` for the package of the model's classes, or `--trust`, if the file is from someone you"
         " trust: that code then runs, and the model can be traced"

@@ -13,6 +13,7 @@ from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
 from bnlint.folding.apply import apply_plan, folded_copy
+from bnlint.folding.assumed_rank import folds_of_assumed_rank
 from bnlint.folding.graph_form import graph_form
 from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.planner import make_plan
@@ -68,6 +69,11 @@ class FoldResult:
         return None if self.proof is None else self.proof.max_error
 
     @property
+    def inputs_assumed(self) -> bool:
+        """Whether bnlint chose the shape of the first inputs itself."""
+        return any(inputs.assumed for inputs in self.inputs)
+
+    @property
     def verified(self) -> bool:
         """Whether a proof was made and holds."""
         return self.proof is not None and self.proof.verified
@@ -98,10 +104,11 @@ def settled_plan(model: nn.Module, trace: Trace, timeout: float) -> Plan:
 
     Returns:
         The plan without the folds that the model's own code would notice, and without those that its half precision
-        cannot hold, where weights are at hand.
+        cannot hold, where weights are at hand. Folds that hold only for an assumed rank of the inputs are left out.
     """
+    unsure = folds_of_assumed_rank(model, trace, make_plan(model, trace), timeout)
     replan = partial(rehearsed_plan, model, trace, timeout)
-    return within_precision(model, replan({}), replan, half_only=True)
+    return within_precision(model, replan(unsure), replan, half_only=True)
 
 
 def fold(
@@ -146,7 +153,8 @@ def fold(
         base = graph_form(trace)
         trace, _ = trace_to_fold(base, example, timeout)
     replan: Replan = partial(make_plan, base, trace)
-    planned = replan({})
+    unsure = folds_of_assumed_rank(base, trace, replan({}), timeout)
+    planned = replan(unsure)
     _require_sound(base, planned, force)
     examples = (*_proof_inputs(example, model), *further)
     try:
@@ -157,7 +165,7 @@ def fold(
         refuse_randomness(model, trace, examples)
     if attempt is None or not attempt.proof.verified:  # does the model's own code miss what was folded?
         replan = partial(rehearsed_plan, base, trace, timeout)
-        settled = replan({})
+        settled = replan(unsure)
         if attempt is None or len(settled.folds) < len(planned.folds):
             attempt = _attempt(model, base, settled, replan, examples, inplace)
     return attempt.result(examples)

@@ -164,7 +164,7 @@ def random_inputs(example: Inputs, model: nn.Module, seed: int = 0) -> Inputs:
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
 
     args, kwargs = tree_map_only(Tensor, fill, (example.args, dict(example.kwargs)))
-    return Inputs(args, kwargs)
+    return Inputs(args, kwargs, example.assumed)
 
 
 def _run(variant: Variant, inputs: Inputs, layers: Sequence[str] = ()) -> tuple[list[Tensor], dict[str, list[Tensor]]]:

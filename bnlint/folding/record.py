@@ -74,6 +74,7 @@ class ProofRecord(msgspec.Struct, frozen=True):
         tolerance: What `max_error` may be.
         worst: Path of the folded layer with the largest error; empty without folds.
         inputs: What the models were run on, in words such as `1x3x224x224:float32`.
+        inputs_assumed: Whether bnlint chose the shape of the first of them itself.
     """
 
     verified: bool
@@ -83,6 +84,7 @@ class ProofRecord(msgspec.Struct, frozen=True):
     tolerance: float
     worst: str
     inputs: tuple[str, ...]
+    inputs_assumed: bool = False
 
 
 class FoldRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +149,7 @@ def record_fold(result: FoldResult, *, target: str, model: str, notes: Sequence[
         model=model,
         folds=tuple(FoldedLayer(fold.layer, fold.into, fold.through, rounded(fold.error)) for fold in result.folds),
         kept=_kept(result.kept),
-        proof=None if result.proof is None else _proof(result.proof, words),
+        proof=None if result.proof is None else _proof(result.proof, words, result.inputs_assumed),
         notes=tuple(notes),
     )
 
@@ -183,7 +185,7 @@ def _kept(kept: Iterable[Kept]) -> tuple[KeptLayer, ...]:
     return tuple(KeptLayer(item.layer, item.reason, item.cause) for item in kept)
 
 
-def _proof(proof: Proof, inputs: tuple[str, ...]) -> ProofRecord:
+def _proof(proof: Proof, inputs: tuple[str, ...], inputs_assumed: bool) -> ProofRecord:
     return ProofRecord(
         verified=proof.verified,
         max_error=rounded(proof.max_error),
@@ -192,6 +194,7 @@ def _proof(proof: Proof, inputs: tuple[str, ...]) -> ProofRecord:
         tolerance=float(f"{proof.tolerance:.2e}"),
         worst=proof.worst,
         inputs=inputs,
+        inputs_assumed=inputs_assumed,
     )
 
 

@@ -30,11 +30,13 @@ class Verification:
         differences: What is not as folding gives it, a sentence each; empty for a model that is right.
         error: Relative error of its outputs against the original in float64; `None` where it could not be run.
         tolerance: What that error may be.
+        inputs_assumed: In words, the inputs that bnlint chose itself; empty where they were given.
     """
 
     differences: tuple[str, ...]
     error: float | None
     tolerance: float
+    inputs_assumed: str = ""
 
 
 def verify(
@@ -83,7 +85,8 @@ def verify(
     if not error <= tolerance:
         far = f"The outputs differ from the original's by {error:.1e} of their size, tolerance {tolerance:.0e}."
         differences = (*differences, far)
-    return Verification(differences, error, tolerance)
+    assumed = str(again.inputs[0]) if again.inputs_assumed else ""
+    return Verification(differences, error, tolerance, assumed)
 
 
 def _weights(folded: nn.Module | ExportedProgram | Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -33,7 +33,9 @@ def write_model(page: Page, table: FactTable, *, everything: bool = True) -> Non
     for family, entries in families(ModelFacts).items():
         shown = [entry for entry in entries if everything or entry.of(table.model) is not UNKNOWN]
         if shown:
-            page.line(facts_line(shown, table.model), label=f"  {family}", indent=INDENT)
+            # With spaces between names, so that a long list of them wraps there.
+            pairs = [(entry.name, show(entry.of(table.model)).replace(",", ", ")) for entry in shown]
+            page.line(pairs_line(pairs), label=f"  {family}", indent=INDENT)
 
 
 def facts_line(entries: Sequence[FactEntry], record: NormFacts | ModelFacts) -> Text:
@@ -53,8 +55,7 @@ def show(value: Any) -> str:
     if isinstance(value, tuple):
         return "×".join(map(str, value))
     if isinstance(value, frozenset):
-        # With a space, so that a long one wraps between its names.
-        return ", ".join(value_text([item]) for item in sorted(value)) or value_text([])
+        return value_text(sorted(value))
     if isinstance(value, float):
         return f"{value:.6g}"
     return printable(value_text(value))

@@ -78,7 +78,8 @@ def _header(page: Page, record: FoldRecord) -> None:
     first.append(f" · {printable(record.model)} · {counted(number, 'BatchNorm layer')}", style="not bold")
     page.line(first)
     if record.proof is not None:
-        page.line(Text(f"proof run with {printable('; '.join(record.proof.inputs))}", style="dim"))
+        assumed = " (assumed, see --input)" if record.proof.inputs_assumed else ""
+        page.line(Text(f"proof run with {printable('; '.join(record.proof.inputs))}{assumed}", style="dim"))
     for note in record.notes:
         page.line(Text(printable(note), style="dim"), label="  note")
 

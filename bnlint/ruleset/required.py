@@ -1,10 +1,15 @@
-"""What was asked for by name and stayed open: "could not look" must not open a gate."""
+"""What was asked for by name, and would not run or stayed open: "could not look" must not open a gate."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from bnlint.report import NotRun
+from bnlint.facts.vocabulary import Need
+from bnlint.report import Context, NotRun
+from bnlint.ruleset.adjust import Adjusted
+from bnlint.ruleset.find import matching
+from bnlint.ruleset.nearest import alternatives
+from bnlint.ruleset.settings import Layer
 
 
 def undecided(not_run: Iterable[NotRun], selected: Collection[str], required: Collection[str]) -> Iterator[str]:
@@ -24,3 +29,33 @@ def undecided(not_run: Iterable[NotRun], selected: Collection[str], required: Co
     for (verb, remedy), codes in by_remedy.items():
         was = "was" if len(codes) == 1 else "were"
         yield f"{', '.join(codes)} {was} {verb} but could not be decided: {remedy}."
+
+
+def refuse_dropped(requiring: Layer, rules: Adjusted, context: Context, at_hand: Collection[Need]) -> None:
+    """Refuse to require what would not run: nobody would be told that it was never decided.
+
+    Args:
+        requiring: The settings of the user that require rules.
+        rules: The rules after all settings.
+        context: What the model is about to do.
+        at_hand: What is declared of the training set-up.
+
+    Raises:
+        UsageError: If a rule that is named in full, or every rule that a beginning of codes means, is ignored, not
+            selected, or not for the context.
+    """
+    for index, word in enumerate(requiring.settings.require):
+        meant = matching(rules.rules, word)
+        meant = tuple(rule for rule in meant if word.casefold() in {rule.code.casefold(), rule.name}) or meant
+        chosen = [rule for rule in meant if rule.code in rules.chosen]
+        if any(rule.makes_sense(context, at_hand) for rule in chosen):
+            continue
+        codes = alternatives([rule.code for rule in chosen or meant], "and")
+        are = "is" if len(chosen or meant) == 1 else "are"
+        problem = f"{codes} {are} required, but ignored or not selected."
+        hint = "Select what is required, or require something else."
+        if chosen:
+            others = alternatives(sorted({other.value for rule in chosen for other in rule.contexts}))
+            problem = f"{codes} {are} required, but would not run for {context}: {codes} {are} for {others}."
+            hint = f"Give `--context {others}`, or require something else."
+        raise requiring.source.error(("require", index), problem, hint)

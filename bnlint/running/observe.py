@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from bnlint.errors import BnlintError
@@ -115,14 +116,21 @@ def _data(model: nn.Module, request: Request, seen: _Seen, tell: Callable[[str],
     if obstacle:
         seen.failed.append(f"The data could not be run: {obstacle}.")
         return DataRun()
-    inputs = batches(model, request.data, request.data_batches)
+    bytes_seen: list[torch.dtype] = []
+
+    def inputs() -> Iterator[Inputs]:
+        for batch in batches(model, request.data, request.data_batches):
+            bytes_seen.extend(tensor.dtype for tensor in batch.tensors() if tensor.dtype is torch.uint8)
+            yield batch
+
     running = _copy(model, request)
     try:
-        found = observe_drift(running, inputs, lambda number: tell(f"data, batch {number} of {request.data_batches}"))
+        found = observe_drift(running, inputs(), lambda number: tell(f"data, batch {number} of {request.data_batches}"))
     except BnlintError:
         raise
     except (Exception, SystemExit, OutOfTime) as error:
-        seen.failed.append(f"The data could not be run: {describe(error)}.")
+        hint = " Convert the data to float as your preprocessing does." if bytes_seen else ""
+        seen.failed.append(f"The data could not be run: {describe(error)}.{hint}")
         return DataRun()
     if running.seconds_left <= 0:
         seen.notes.append(f"The time for the data (`--timeout`) was over after {found.samples} samples.")

@@ -16,7 +16,7 @@ from bnlint.artifacts.inert.directory import Directory
 from bnlint.artifacts.inert.onnx_contents import OnnxContents
 from bnlint.artifacts.inert.script import Script
 from bnlint.artifacts.inert.script_code import PARSED_AS
-from bnlint.artifacts.program_schema import Payloads, Program
+from bnlint.artifacts.program_schema import Payloads, Program, VersionOnly
 
 FORBIDDEN = (
     "import", "exec", "compile", "socket", "subprocess", "os.system", "os.exec", "os.spawn", "os.posix_spawn",
@@ -24,6 +24,8 @@ FORBIDDEN = (
     "pickle.find_class", "marshal", "code.__new__", "urllib", "webbrowser",
 )  # fmt: skip
 """Beginnings of the names of audit events: https://docs.python.org/3/library/audit_events.html."""
+
+_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 _CODECS = ("cp437", "utf-8", "ascii", "latin-1", "raw-unicode-escape", "unicode-escape", "utf-8-sig")
 
@@ -36,7 +38,7 @@ def warm_up() -> None:
     """Bring about what the first file would, whatever is in it."""
     for codec in _CODECS:  # of names in archives and pickles; looking one up imports it
         "".encode(codec)
-    for record in (Request, Answer, Contents, Directory, Script, OnnxContents, Program, Payloads):
+    for record in (Request, Answer, Contents, Directory, Script, OnnxContents, Program, Payloads, VersionOnly):
         msgspec.msgpack.Decoder(record)  # which evaluates the annotations at the first use of a class
     cell_len("\N{SNOWMAN}")  # rich imports its table of widths at the first letter beyond ASCII
 
@@ -54,7 +56,7 @@ def forbid() -> Callable[[], None]:
             return
         if _starts_the_reader(event, arguments):
             return
-        if event == "open" and _writes(arguments):
+        if event == "open" and writes(arguments):
             raise ForbiddenError(f"{event} {arguments[0]}")
         if event == "compile" and arguments[1] == PARSED_AS:  # parsed only: running it would be an event of its own
             return
@@ -76,8 +78,9 @@ def _starts_the_reader(event: str, arguments: tuple[object, ...]) -> bool:
     return event == "open" and (arguments[0] == os.devnull or isinstance(arguments[0], int))  # or a pipe to it
 
 
-def _writes(arguments: tuple[object, ...]) -> bool:
+def writes(arguments: tuple[object, ...]) -> bool:
+    """Whether the arguments of an audit event `open` are those of opening a file for writing, or of making one."""
     mode, flags = arguments[1], arguments[2]
     if isinstance(mode, str):
         return bool(set(mode) & set("wax+"))
-    return isinstance(flags, int) and bool(flags & 3)  # `os.open`: for writing, or for both
+    return isinstance(flags, int) and bool(flags & _TO_WRITE)  # `os.open`

@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+import bnlint
 from bnlint.artifacts.read import read
 from bnlint.artifacts.stored import StoredTensor
-from bnlint.errors import BnlintError, NotAnalysedError, UsageError
+from bnlint.errors import BnlintError, NoModelError, NotAnalysedError, UsageError
+from bnlint.summary import Failure
 from tests.models import ConvNet, with_plausible_statistics
 
 
@@ -266,3 +268,20 @@ def test_weights_for_a_pickled_model(model: nn.Module, tmp_path: Path) -> None:
     assert artifact.mode_known
     assert artifact.module is not None
     assert torch.equal(artifact.module.bn1.running_mean, model.bn1.running_mean)
+
+
+def test_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "dangling.pt").symlink_to("nowhere.pt")
+    with pytest.raises(NotAnalysedError, match="a link to a file that is not there"):
+        read(str(tmp_path / "dangling.pt"))
+
+
+def test_what_is_no_model_and_calls_anything_is_not_passed_over(tmp_path: Path) -> None:
+    torch.save(Bomb(tmp_path / "made"), tmp_path / "bomb.pt")
+    with pytest.raises(NotAnalysedError, match=r"loading it would call posix\.mkdir") as caught:
+        read(str(tmp_path / "bomb.pt"))
+    assert not isinstance(caught.value, NoModelError)
+    (found,) = bnlint.check_files(tmp_path)
+    assert isinstance(found, Failure)
+    assert found.exit_code == 3
+    assert not (tmp_path / "made").exists()

@@ -175,3 +175,11 @@ def test_a_module_without_a_spec_is_only_looked_for(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     with pytest.raises(UsageError, match="neither an existing file nor an import string"):
         read("__main__.Model")
+
+
+def test_a_script_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("myscript.py").touch()
+    with pytest.raises(UsageError) as caught:
+        read("myscript")
+    assert caught.value.hint == "Did you mean `myscript:NAME`?"

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bnlint.artifacts.safetensors_header import MOST_COLONS, describe
+from bnlint.artifacts.json_size import MOST_COLONS
+from bnlint.artifacts.safetensors_header import describe
+from tests.cli.hostile_contents import many_tensors
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +26,7 @@ def of(header: bytes, data: bytes = bytes(64)) -> bytes:
     [
         (b'{"a":{"dtype":"F32","shape":[' + b"1," * 10**6 + b'1],"data_offsets":[0,4]}}', "length <= 64"),
         (b'{"__metadata__":{"a":"' + b":" * (MOST_COLONS + 1) + b'"}}', "more parts than that of any model"),
+        (many_tensors(150_000), "more parts than that of any model"),
         (b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[16,0]}}', "beyond the end"),
         (b'{"a":{"dtype":"F32","shape":[-2,-2],"data_offsets":[0,16]}}', "beyond the end"),
         (b'{"a":{"dtype":"F32","shape":[4,4],"data_offsets":[0,16]}}', "bytes that its shape needs"),

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bnlint.artifacts.json_size import MOST_COLONS
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.shards import read_folder, read_index
 from bnlint.artifacts.sniff import is_index
-from bnlint.artifacts.weight_folders import MOST_COLONS
+from bnlint.artifacts.weight_folders import is_shard
 from bnlint.errors import NotAnalysedError, UsageError
 from tests.models import with_plausible_statistics
 
@@ -133,6 +134,22 @@ def test_an_index_of_more_parts_than_any_model_is_refused(tmp_path: Path) -> Non
     (tmp_path / "i.json").write_text('{"metadata": [' + "{},:" * (MOST_COLONS + 1))
     with pytest.raises(NotAnalysedError, match="more parts than that of any model"):
         read_index(tmp_path / "i.json", "i.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("model-00001-of-00002.safetensors", True),
+        ("folder/pytorch_model-1-of-2.bin", True),
+        ("s3://bucket/model.fp16-00001-of-00002.safetensors", True),
+        ("model-00001-of-00002.fp16.safetensors", True),
+        ("model.safetensors", False),
+        ("model-1-of-2.bin/model.bin", False),
+        ("best-of-3.pt", False),
+    ],
+)
+def test_names_of_shards(name: str, expected: bool) -> None:
+    assert is_shard(name) is expected
 
 
 def test_keys_do_not_apply_to_an_index(tmp_path: Path) -> None:

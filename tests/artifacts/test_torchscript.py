@@ -15,12 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import bnlint
 import tests.torchvision_ops  # noqa: F401 - before timm
 from bnlint.artifacts.inert.machine import BadPickleError, read_pickle
 from bnlint.artifacts.inert.script_code import parse_code
 from bnlint.artifacts.inert.script_lines import SourceLines
 from bnlint.artifacts.torchscript import ScriptedModel, read_torchscript
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.facts.unknown import UNKNOWN
 from tests.artifacts.judge import judge
 from tests.models import with_plausible_statistics
 
@@ -351,3 +353,119 @@ def test_flipped_bits_in_lines_give_a_line_or_none(good: dict[str, bytes], data:
 def test_nested_code_is_parsed_or_refused(nesting: int) -> None:
     code = b"class A(Module):\n  def f(self):\n    x = " + b"-" * nesting + b"1\n"
     assert parsed(code) in ({"m.A"}, "the code in `a.py` cannot be parsed")
+
+
+class Passes(nn.Module):
+    """Passes the statistics of two layers to a function, and never calls these layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3, momentum=0.2)
+        self.parts = nn.ModuleDict({"norm": nn.BatchNorm2d(3)})
+        self.called = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.batch_norm(x, self.bn.running_mean, self.bn.running_var, self.bn.weight, self.bn.bias, True, 0.2)
+        other = self.parts["norm"]
+        x = F.batch_norm(x, other.running_mean, other.running_var)
+        return self.called(x)
+
+
+class Copies(nn.Module):
+    """Passes copies of statistics: the code no longer says whose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+        self.called = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = self.bn.running_mean, self.bn.running_var
+        return self.called(F.batch_norm(x, mean * 2, variance * 2, training=True))
+
+
+class FlagOfTheParent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.bn.running_mean, self.bn.running_var, training=self.training)
+
+
+class PlainNorm(nn.Module):
+    """Normalises by the statistics of its only part: no layer of its own, whatever its name says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.bn.running_mean, self.bn.running_var)
+
+
+def saved(program: torch.jit.ScriptModule, folder: Path) -> Path:
+    path = folder / "model.pt"
+    torch.jit.save(program, path)
+    return path
+
+
+def script_of(model: nn.Module, folder: Path) -> Path:
+    return saved(torch.jit.script(model), folder)
+
+
+def trace_of(model: nn.Module, folder: Path) -> Path:
+    return saved(torch.jit.trace(model, torch.randn(2, 3, 4, 4), check_trace=False), folder)
+
+
+def modes(path: Path) -> dict[str, tuple[object, object]]:
+    """For each layer whether it normalises by the batch, and whether it ignores `eval()`, as the rules see it."""
+    return {norm.layer: (norm.uses_batch_statistics, norm.ignores_eval) for norm in bnlint.inspect(path).norms}
+
+
+def found_in(path: Path, code: str) -> set[str]:
+    report = bnlint.check(path)
+    return {layer for finding in report.findings if finding.code == code for layer in finding.layers}
+
+
+@pytest.mark.parametrize("make", [script_of, trace_of])
+def test_a_call_belongs_to_the_layer_whose_statistics_it_is_given(make, tmp_path: Path) -> None:
+    path = make(with_plausible_statistics(nn.Sequential(Passes())).eval(), tmp_path)
+    assert modes(path) == {"0.bn": (True, True), "0.parts.norm": (False, False), "0.called": (False, False)}
+    assert found_in(path, "BN103") == {"0.bn"}
+    momentum = {norm.layer: norm.momentum for norm in bnlint.inspect(path).norms}
+    assert momentum["0.bn"] == 0.2
+
+
+@pytest.mark.parametrize("make", [script_of, trace_of])
+def test_a_layer_that_no_call_was_found_for_is_unknown_where_a_call_has_no_layer(make, tmp_path: Path) -> None:
+    path = make(with_plausible_statistics(Copies()).eval(), tmp_path)
+    assert modes(path) == {"bn": (UNKNOWN, UNKNOWN), "called": (False, False)}
+    assert [item.layers for item in bnlint.check(path).not_run if item.code == "BN103"] == [("bn",)]
+
+
+def test_a_flag_of_the_parent_decides_where_it_agrees_with_that_of_the_layer(tmp_path: Path) -> None:
+    model = with_plausible_statistics(FlagOfTheParent()).eval()
+    assert modes(script_of(model, tmp_path)) == {"bn": (False, False)}
+    model.bn.train()
+    assert modes(script_of(model, tmp_path)) == {"bn": (UNKNOWN, UNKNOWN)}
+
+
+@pytest.mark.parametrize("make", [script_of, trace_of])
+def test_a_module_that_only_passes_statistics_on_is_no_layer(make, tmp_path: Path) -> None:
+    assert modes(make(with_plausible_statistics(PlainNorm()).eval(), tmp_path)) == {"bn": (False, False)}
+
+
+def test_layers_that_were_frozen_in_training_mode_have_their_statistics(tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4, momentum=0.3), nn.BatchNorm2d(4)]
+    model = with_plausible_statistics(nn.Sequential(*layers)).eval()
+    model[1].train()
+    model[2].train()
+    path = saved(torch.jit.freeze(torch.jit.script(model)), tmp_path)
+    assert found_in(path, "BN103") == {"1", "2"}
+    assert not found_in(path, "BN104")
+    found = read_torchscript(path, "model.pt").saved
+    for name in ("1", "2"):
+        for tensor in ("running_mean", "running_var", "weight", "bias"):
+            expected = getattr(model.get_submodule(name), tensor).detach().numpy()
+            assert numpy.array_equal(found.tensors[f"{name}.{tensor}"].values(), expected)

@@ -89,14 +89,14 @@ def test_several_sets_of_weights_are_not_guessed_at(tmp_path: Path) -> None:
 def test_a_mapping_that_holds_itself(tmp_path: Path) -> None:
     saved: dict[str, Any] = {"epoch": 1}
     saved["model"] = saved
-    with pytest.raises(NotAnalysedError, match="without tensors"):
+    with pytest.raises(NotAnalysedError, match="without named tensors"):
         as_read(saved, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("saved", "words"),
     [
-        ({"a": "b"}, "a `dict` without tensors"),
+        ({"a": "b"}, "a `dict` without named tensors"),
         ({}, "an empty `dict`"),
         ([1, 2], "a `list`"),
         (torch.zeros(2, 3), "a bare tensor of shape 2x3"),
@@ -166,3 +166,44 @@ def test_a_lazy_model_takes_the_shapes_of_the_file() -> None:
     load_weights(model, source.state_dict(), "w.pt")
     assert model[0].weight.shape == (3, 5)
     assert torch.equal(model[0].weight, source[0].weight)
+
+
+def test_a_prefix_without_which_all_names_fit_is_removed_and_noted() -> None:
+    source, model = with_plausible_statistics(ConvNet(), seed=3), ConvNet()
+    tensors = {f"net.body.{key}": value for key, value in source.state_dict().items()}
+    notes = load_weights(model, tensors, "w.pt")
+    assert torch.equal(model.bn2.running_var, source.bn2.running_var)
+    assert notes == ("The prefix `net.body.` was removed from the names of the weights.",)
+
+
+def test_a_prefix_without_which_some_names_do_not_fit_stays() -> None:
+    tensors = {f"net.{key}": value for key, value in ConvNet().state_dict().items()}
+    with pytest.raises(NotAnalysedError, match="1 key is unexpected"):
+        load_weights(ConvNet(), {**ConvNet().state_dict(), "net.loss": torch.zeros(1)}, "w.pt")
+    with pytest.raises(NotAnalysedError, match=r"first `net\."):
+        load_weights(ConvNet(), {**tensors, "net.loss": torch.zeros(1)}, "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("lost", "rule"),
+    [(("running_mean", "running_var"), "BN104"), (("running_var",), "BN512"), (("running_mean",), "BN512")],
+)
+def test_a_file_that_has_lost_its_statistics_is_told_apart_from_another_model(lost: tuple[str, ...], rule: str) -> None:
+    tensors = {key: value for key, value in ConvNet().state_dict().items() if not key.endswith(lost)}
+    with pytest.raises(NotAnalysedError) as caught:
+        load_weights(ConvNet(), tensors, "w.pt")
+    assert rule in caught.value.hint
+    assert all(f"`{kind}`" in caught.value.hint for kind in lost)
+    assert "--kwargs" not in caught.value.hint
+    del tensors["conv2.weight"]
+    with pytest.raises(NotAnalysedError) as caught:
+        load_weights(ConvNet(), tensors, "w.pt")
+    assert "--kwargs" in caught.value.hint
+
+
+def test_a_lost_buffer_of_another_kind_is_named() -> None:
+    model = ConvNet()
+    model.register_buffer("scale", torch.ones(1))
+    with pytest.raises(NotAnalysedError) as caught:
+        load_weights(model, ConvNet().state_dict(), "w.pt")
+    assert "lost buffers of the model (`scale`)" in caught.value.hint

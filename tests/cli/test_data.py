@@ -46,3 +46,14 @@ def test_an_ordinary_report_has_one_quiet_line(saved: str, run: Run) -> None:
     assert ordinary.count("opt-in") == 1
     assert "not run" not in ordinary
     assert "BN111" not in run("check", saved, "--trust", "--input", "2x3x8x8", "--run").out
+
+
+def test_images_in_bytes_are_answered_with_what_to_do(tmp_path: Path, run: Run) -> None:
+    torch.save(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval(), tmp_path / "conv.pt")
+    for channels, dtype in ((3, torch.uint8), (5, torch.float32)):
+        torch.save(torch.zeros(48, channels, 8, 8, dtype=dtype), tmp_path / "data.pt")
+        options = ("--trust", "--select", "BN510", "--data", str(tmp_path / "data.pt"))
+        ended = run("check", str(tmp_path / "conv.pt"), *options)
+        assert ended.code == 3
+        hinted = "Convert the data to float as your preprocessing does." in " ".join((ended.out + ended.err).split())
+        assert hinted is (dtype is torch.uint8)

@@ -444,3 +444,14 @@ def test_what_holds_no_python_model_is_refused_by_name(run: Run, form: str) -> N
     assert (ended.code, ended.out) == (2, "")
     assert form in ended.err
     assert "--trust" not in ended.err
+
+
+def test_an_assumed_input_is_called_one(run: Run) -> None:
+    ended = run("fold", "model.pt", "--trust", "-o", "folded.pt")
+    assert ended.code == 0, ended.err
+    assert "(assumed, see --input)" in " ".join(ended.out.split())
+    assert json.loads(Path("folded.pt.bnlint.json").read_text())["proof"]["inputs_assumed"] is True
+    assert "(assumed, see --input)" in run("verify", "folded.pt", "--against", "model.pt", "--trust").out
+    assert "assumed" not in run("fold", "model.pt", "--trust", "-o", "given.pt", *SIZE).out
+    assert "assumed" not in run("verify", "given.pt", "--against", "model.pt", "--trust", *SIZE).out
+    assert json.loads(Path("given.pt.bnlint.json").read_text())["proof"]["inputs_assumed"] is False

@@ -48,11 +48,47 @@ def test_weights_alone_do_not_pass_and_nobody_has_set_the_mode_of_a_factory_with
     assert "BN101, BN102, BN103 were required" in together.err
 
 
-def test_what_is_required_and_ignored_or_not_selected_is_not_required(run: Run) -> None:
+DROPPED = "BN101 is required, but ignored or not selected. Select what is required, or require something else."
+FOR_TRAINING = "BN107 is required, but would not run for inference: BN107 is for training. Give `--context training`"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--require", "BN107"), FOR_TRAINING),
+        (("--require", "BN501,bn107"), FOR_TRAINING),
+        (("--require", "BN501,BN101", "--ignore", "BN101"), DROPPED),
+        (("--require", "model-in-training-mode", "--ignore", "BN1"), DROPPED),
+        (("--require", "BN101", "--select", "BN5"), DROPPED),
+        (("--require", "BN60", "--select", "BN5"), "BN601, BN602, BN603"),
+    ],
+)
+@pytest.mark.parametrize("targets", [("weights.pt",), ("weights.pt", "model.pt")])
+def test_what_is_required_and_would_not_run_is_refused(
+    options: tuple[str, ...], said: str, targets: tuple[str, ...], run: Run
+) -> None:
+    ended = run("check", *targets, *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
+def test_the_file_that_requires_what_would_not_run_is_named(run: Run) -> None:
+    Path("bnlint.yaml").write_text("fail_on: error\nrequire: [BN501, BN101]\n")
+    ended = run("check", "model.pt", "--ignore", "BN101")
+    assert ended.code == 2
+    assert f"bnlint.yaml:2: {DROPPED}" in ended.err
+    assert run("check", "model.pt", "--ignore", "BN101", "--require", "BN501").code == 0
+    assert run("rules").code == 0
+
+
+def test_some_of_a_beginning_of_codes_may_be_ignored(run: Run) -> None:
     assert run("check", "model.pt", "--require", "BN108").code == 3
-    assert run("check", "model.pt", "--require", "BN108", "--ignore", "BN108").code == 0
-    assert run("check", "model.pt", "--require", "BN108", "--select", "BN5").code == 0
-    assert run("check", "model.pt", "--require", "BN501").code == 0
+    assert run("check", "model.pt", "--require", "BN1", "--ignore", "BN108").code == 3
+    assert run("check", "model.pt", "--require", "BN50", "--ignore", "BN501").code == 0
+
+
+def test_what_only_a_profile_requires_may_be_ignored(run: Run) -> None:
+    assert run("check", "model.pt", "--profile", "deploy", "--select", "BN501").code == 0
 
 
 def test_what_the_user_requires_takes_the_place_of_what_the_profile_does(run: Run) -> None:

@@ -20,10 +20,10 @@ from tests.cli.hostile_runs import ROOT, Ended, run_all
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 
-MOST_SECONDS = 30
+MOST_SECONDS = 10
 """For one file; the slowest takes about a second on an idle machine."""
 
-MOST_MEGABYTES = 1200
+MOST_MEGABYTES = 700
 """Of the process that writes the report: torch and onnx take a third of it. The one that reads pickles has its own."""
 
 
@@ -132,11 +132,11 @@ def test_a_package_that_is_admitted_is_not_at_the_files_disposal(make: Factory, 
     assert_harmless(tmp_path, files, ("check", "--allow", PACKAGE))
 
 
-def test_files_cut_at_every_percent_of_their_length(make: Factory, sound: dict[str, bytes], tmp_path: Path) -> None:
+def test_files_that_were_cut(make: Factory, sound: dict[str, bytes], tmp_path: Path) -> None:
     cut = [
         (f"{form} at {percent} %", make.file(content[: len(content) * percent // 100]))
         for form, content in sound.items()
-        for percent in range(100)
+        for percent in (*range(0, 100, 10), 1, 33, 99)  # every one: tests/artifacts/inert/test_hostile.py
     ]
     assert_harmless(tmp_path, cut)
 
@@ -144,7 +144,7 @@ def test_files_cut_at_every_percent_of_their_length(make: Factory, sound: dict[s
 def test_files_with_flipped_bits(make: Factory, sound: dict[str, bytes], tmp_path: Path) -> None:
     chance, flipped = random.Random(0), []
     for form, content in sound.items():
-        for number in range(60):
+        for number in range(15):  # more of them: tests/artifacts/inert/test_hostile.py
             changed = bytearray(content)
             for _ in range(chance.randint(1, 8)):
                 changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)

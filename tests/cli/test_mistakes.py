@@ -83,3 +83,10 @@ def test_rules_are_told_apart_by_spaces_as_well(run: Run) -> None:
         report = run("check", "weights.pt", "--select", words, "--format", "json").out
         assert '"BN501"' in report, words
         assert '"BN101"' not in report, words
+
+
+@pytest.mark.parametrize("value", ["{num_classes:10}", "num_classes:10", "{a: 1, num_classes:10}"])
+def test_a_missing_space_in_kwargs(run: Run, value: str) -> None:
+    ended = run("check", MODEL, "--kwargs", value)
+    assert ended.code == 2
+    assert "YAML wants a space after the colon" in ended.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,7 +98,7 @@ def test_a_run_that_was_asked_for_names_the_option_that_lets_it(tmp_path: Path) 
     assert asked.startswith("There is no model to run for `--run`: give `--allow tests`")
 
 
-def test_a_class_that_no_package_has_takes_trust_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_of_a_script_can_be_found_by_no_other_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Net(ConvNet):
         pass
 
@@ -105,7 +107,7 @@ def test_a_class_that_no_package_has_takes_trust_alone(tmp_path: Path, monkeypat
     torch.save(Net().eval(), tmp_path / "model.pt")
     remedies = {item.remedy for item in bnlint.check(tmp_path / "model.pt").not_run}
     assert len(remedies) == 1
-    assert remedies.pop().startswith("give `--trust`, if")
+    assert remedies.pop().startswith("save the model with its classes in a module")
 
 
 class Raising(nn.Module):
@@ -167,3 +169,20 @@ def test_a_fact_that_is_unknown_for_no_known_reason_is_named() -> None:
         ModelFacts(form="module", norm_layers=0, batch_norm_layers=0, graph="none", can_be_traced=True), ()
     )
     assert why_unknown(("kind",), NormFacts, table) == ""
+
+
+def test_a_package_that_cannot_be_imported_is_what_stands_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "broken_package.py"
+    source.write_text("from torch import nn\nclass Net(nn.Sequential): pass")
+    importlib.invalidate_caches()
+    net = importlib.import_module("broken_package").Net(nn.BatchNorm1d(4)).eval()
+    torch.save(net, tmp_path / "model.pt")
+    source.write_text("raise RuntimeError('no operators')")
+    monkeypatch.delitem(sys.modules, "broken_package")
+    report = bnlint.check(tmp_path / "model.pt", allow="broken_package")
+    (remedy,) = {item.remedy for item in report.not_run if not item.opt_in}
+    assert remedy.startswith("mend what stands in the way (")
+    assert "RuntimeError: no operators" in remedy

@@ -21,7 +21,7 @@ timm = pytest.importorskip("timm")
     [
         ("os.system", True, False),
         ("posix.system", True, False),
-        ("__builtin__.eval", True, False),
+        ("builtins.eval", True, False),
         ("builtins.exec", True, False),
         ("torch.hub.load", True, False),
         ("builtins.getattr", False, True),
@@ -66,6 +66,11 @@ def test_everything_that_loading_would_call_is_listed(tmp_path: Path) -> None:
     assert {name.partition(".")[0] for name in model.calls_on_loading - own} <= {"torch", "collections", "builtins"}
     assert model.foreign_calls == {f"{Setting.__module__}.Setting"}
     assert bnlint.inspect(nn.Sequential(Own())).model.calls_on_loading == frozenset()
+
+
+def test_a_class_of_a_model_that_was_not_chosen_is_not_foreign(tmp_path: Path) -> None:
+    torch.save({"model": nn.Sequential(), "ema": nn.Sequential(Own())}, tmp_path / "model.pt")
+    assert bnlint.inspect(tmp_path / "model.pt", key="model").model.foreign_calls == frozenset()
 
 
 def test_names_from_a_file_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,12 @@ def test_eps_decides_what_is_small() -> None:
     assert facts(with_variance(1e-8), eps=UNKNOWN)["channels_scaled_by_eps"] is UNKNOWN
 
 
+def test_variances_of_zero_alone_need_no_eps() -> None:
+    assert facts(with_variance(0.0, 0.0), eps=UNKNOWN)["channels_scaled_by_eps"] == 1.0
+    assert facts(with_variance(0.0, 1e-8), eps=UNKNOWN)["channels_scaled_by_eps"] is UNKNOWN
+    assert facts(with_variance(0.0, weight=[1e-6]), eps=UNKNOWN)["channels_scaled_by_eps"] is UNKNOWN
+
+
 def test_tensors_that_do_not_agree_in_size_are_not_compared() -> None:
     held = tensors(running_mean=[0.0], running_var=[1e-12], weight=[1.0, 1.0, 1.0])
     assert facts(held)["channels_scaled_by_eps"] is UNKNOWN

@@ -146,7 +146,7 @@ def test_metadata_shows_normalisation_without_statistics(tmp_path: Path) -> None
 def test_one_file_of_several_may_have_been_cut_anywhere(tmp_path: Path) -> None:
     names = ["1.running_var", "1.num_batches_tracked", "4.weight", "4.num_batches_tracked"]
     weights = {name: torch.ones(()) if "tracked" in name else torch.ones(4) for name in names}
-    for file, known in (("model-00002-of-00003.bin", False), ("model.bin", True)):
+    for file, known in (("model-00002-of-00003.bin", False), ("model-1-of-2.bin", False), ("model.bin", True)):
         torch.save(weights, tmp_path / file)
         records = bnlint.inspect(tmp_path / file).norms
         assert [record.missing_statistic for record in records] == (

@@ -83,6 +83,13 @@ def test_whole_numbers_are_no_scale() -> None:
     assert not named_layers(tensors)
 
 
+def test_statistics_under_the_names_of_tensorflow() -> None:
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    (layer,) = named_layers({f"bn.{name}": torch.ones(4) for name in names})
+    assert layer.kind is NormKind.BATCH
+    assert layer.tensors["running_var"] == "bn.moving_variance"
+
+
 def test_names_of_converted_models() -> None:
     (layer,) = named_layers({"LayerNorm.gamma": torch.ones(4), "LayerNorm.beta": torch.zeros(4)})
     assert layer.tensors == {"weight": "LayerNorm.gamma", "bias": "LayerNorm.beta"}

@@ -46,18 +46,24 @@ def check(target: Any, subject: Subject, **options: Any) -> Report:
     return bnlint.check(target, inputs=subject.image, batch_size=16, **options)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_the_faults_are_found_in_the_live_model(shelf: Shelf) -> None:
+@pytest.fixture(scope="module")
+def live(shelf: Shelf) -> dict[str, set[str]]:
+    """What is found in the model itself."""
     subject = shelf.subject("faulty")
-    found = layers_found(check(subject.model, subject))
-    assert {code: found.get(code) for code in SEEDED} == SEEDED
+    return layers_found(check(subject.model, subject))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_faults_are_found_in_the_live_model(live: dict[str, set[str]]) -> None:
+    assert {code: live.get(code) for code in SEEDED} == SEEDED
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_form_shows_the_same_faults_or_names_what_it_lacks(name: str, shelf: Shelf) -> None:
+def test_a_form_shows_the_same_faults_or_names_what_it_lacks(
+    name: str, shelf: Shelf, live: dict[str, set[str]]
+) -> None:
     form, subject = FORMS[name], shelf.subject("faulty")
-    live = layers_found(check(subject.model, subject))
     report = check(shelf.written(form, subject), subject, **form.arguments(subject))
     found = layers_found(report, form.prefix)
     undecided: dict[str, set[str]] = defaultdict(set)

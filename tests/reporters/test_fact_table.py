@@ -61,7 +61,7 @@ def test_what_all_share_is_said_once() -> None:
     text = fact_table.render(TABLE, Style(80))
     assert text.count("momentum=0.1") == 1
     assert "batch_norm · 4 layers" in text
-    assert "fed_by=addition, convolution" in text
+    assert "fed_by=addition,convolution" in text
     assert "input_shape=1×64×7×7" in text
     assert "batches_counted=none" in text
 

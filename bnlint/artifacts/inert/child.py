@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from bnlint.artifacts.inert.frames import READY
 from bnlint.artifacts.inert.regions import Region
 
 if sys.platform != "win32":
@@ -70,6 +71,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Answer the one request on stdin, on stdout; for systems where processes cannot fork."""
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()  # this process may die of the file
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
     sys.stdout.buffer.write(answer_to(request))
 

@@ -89,7 +89,8 @@ def contents(opened: Opened, known: Collection[str] = ()) -> Contents:
         regions=dict(opened.regions),
         little_endian=opened.little_endian,
         named=tuple(map(str, opened.pickled.named)),
-        called=tuple(map(str, opened.pickled.called)),
+        # Python 2 wrote its own name for the same module.
+        called=tuple(str(name).replace("__builtin__.", "builtins.") for name in opened.pickled.called),
         holds=_describe(value),
     )
 
@@ -157,5 +158,5 @@ def _describe(value: Any) -> str:
     if isinstance(value, Stub):
         return f"a pickled `{class_path(value) or 'object'}`"
     if isinstance(value, dict):
-        return "a `dict` without tensors" if value else "an empty `dict`"
+        return "a `dict` without named tensors" if value else "an empty `dict`"
     return f"a `{type(value).__name__}`"

@@ -11,7 +11,7 @@ from io import FileIO
 import msgspec
 
 from bnlint.artifacts.inert.child import Request, answer_to, reader_of
-from bnlint.artifacts.inert.frames import read_frame, write_frame
+from bnlint.artifacts.inert.frames import READY, read_frame, write_frame
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     reader_of("zip")  # the commonest form, while the process that asks is still starting
+    answers.write(READY)
     while (message := read_frame(questions)) is not None:
         if not _answered_by_child(msgspec.msgpack.decode(message, type=Request), questions, answers):
             return

@@ -7,6 +7,9 @@ from typing import Final, Protocol
 LONGEST: Final = 1 << 30
 """Bytes of a message, as many as the process that reads an untrusted file may take for everything."""
 
+READY: Final = b"+"
+"""What a process that reads untrusted files writes once it has started, before it takes a request."""
+
 _LENGTH_BYTES: Final = 8
 _AT_ONCE: Final = 1 << 20
 

@@ -11,7 +11,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from bnlint.artifacts.inert.frames import read_frame, write_frame
+from bnlint.artifacts.inert.frames import READY, read_frame, write_frame
+from bnlint.errors import NotAnalysedError
 
 _PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from bnlint.artifacts.inert.{module} import main; main()"
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -26,6 +27,7 @@ class Reader:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._begun = b""
+        self._is_ready = False
         self._lock = threading.Lock()
 
     def begin(self, request: bytes) -> None:
@@ -45,6 +47,9 @@ class Reader:
 
         Returns:
             A `child.Answer` as MessagePack; `None` where the child ended without one.
+
+        Raises:
+            NotAnalysedError: The process that would fork it could not be started.
         """
         with self._lock:
             if self._begun != request:
@@ -52,6 +57,9 @@ class Reader:
             answer = None
             try:
                 if self._process is not None and self._process.stdout is not None:
+                    if not self._is_ready and self._process.stdout.read(len(READY)) != READY:
+                        raise _not_started()
+                    self._is_ready = True
                     answer = read_frame(self._process.stdout)
             finally:  # also after Ctrl-C: the answer would be taken for that to the next request
                 self._begun = b""
@@ -63,10 +71,14 @@ class Reader:
         if self._begun:
             self._close()  # nobody wants the answer to that
         process = self._started()
-        self._begun = request
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # there will be no answer either
-                write_frame(process.stdin, request)
+        try:
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):  # there will be no answer either
+                    write_frame(process.stdin, request)
+            self._begun = request
+        except BaseException:  # also after Ctrl-C: nobody knows how much of it was sent
+            self._close()
+            raise
 
     def end(self) -> None:
         """End the process, and the child that is at work."""
@@ -80,7 +92,7 @@ class Reader:
         self._close()  # as it is no child of this process, there is nothing to wait for
 
     def _close(self) -> None:
-        process, self._process, self._begun = self._process, None, b""
+        process, self._process, self._begun, self._is_ready = self._process, None, b"", False
         if process is None:
             return
         for pipe in (process.stdin, process.stdout):
@@ -128,8 +140,14 @@ def ask(request: bytes, seconds: float) -> bytes | None:
 
     Returns:
         A `child.Answer` as MessagePack; `None` where the child took too much memory or time, or died.
+
+    Raises:
+        NotAnalysedError: The process that reads could not be started, which is no fault of the file.
     """
-    return _READER.ask(request) if CAN_FORK else _ask_a_new_process(request, seconds)
+    try:
+        return _READER.ask(request) if CAN_FORK else _ask_a_new_process(request, seconds)
+    except OSError as error:
+        raise _not_started() from error
 
 
 def _ask_a_new_process(request: bytes, seconds: float) -> bytes | None:
@@ -137,8 +155,15 @@ def _ask_a_new_process(request: bytes, seconds: float) -> bytes | None:
         done = subprocess.run(
             _command("child"), input=request, capture_output=True, timeout=seconds, check=False, env=_environment()
         )
-        return done.stdout or None
+        if not done.stdout.startswith(READY):
+            raise _not_started()
+        return done.stdout[len(READY) :] or None
     return None
+
+
+def _not_started() -> NotAnalysedError:
+    cause = "The process that reads untrusted files could not be started."
+    return NotAnalysedError(cause, "Memory may be short, or an installed package broken: install bnlint again.")
 
 
 def _command(module: str) -> list[str]:

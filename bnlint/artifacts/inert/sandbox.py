@@ -14,10 +14,9 @@ from bnlint.artifacts.inert.child import Answer, Form, Request
 from bnlint.artifacts.inert.contents import Contents
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.sniff import Kind
-from bnlint.errors import NotAnalysedError
+from bnlint.errors import AGAIN, NotAnalysedError
 
 _FORMS: Final[dict[Kind, Form]] = {Kind.TORCH_ZIP: "zip", Kind.TORCH_LEGACY: "legacy", Kind.PICKLE: "plain"}
-_AGAIN: Final = "Download or copy it again."
 
 Found = TypeVar("Found")
 
@@ -36,7 +35,8 @@ def read_inert(path: Path, name: str, kind: Kind, part: Region | None = None, kn
         What it holds.
 
     Raises:
-        NotAnalysedError: The file is damaged, cut short, or needs more memory or time than any model.
+        NotAnalysedError: The file is damaged, cut short, or needs more memory or time than any model; or the process
+            that reads it could not be started.
     """
     return ask_child(_FORMS[kind], path, name, Contents, part, known)
 
@@ -80,8 +80,8 @@ def ask_child(
             return msgspec.msgpack.decode(answer.found, type=result)
     except msgspec.DecodeError as error:
         cause = f"`{name}` could not be read within the limits on memory and time for untrusted files."
-        raise NotAnalysedError(cause, _AGAIN) from error
-    raise NotAnalysedError(f"`{name}` is cut short or damaged: {answer.complaint}.", _AGAIN)
+        raise NotAnalysedError(cause, AGAIN) from error
+    raise NotAnalysedError(f"`{name}` is cut short or damaged: {answer.complaint}.", AGAIN)
 
 
 def _request(form: Form, path: Path, part: Region | None, known: Collection[str]) -> Request:

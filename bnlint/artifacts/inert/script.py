@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,14 @@ import msgspec
 from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.script_code import LIBRARY, CodeCall, CodeUnit, Constant, parse_code
+from bnlint.artifacts.inert.script_layers import (
+    LayerPaths,
+    PlacedCall,
+    agreed,
+    keeps_statistics,
+    untold_modes,
+    without_unused,
+)
 from bnlint.artifacts.inert.script_lines import SourceLine, SourceLines
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
 from bnlint.artifacts.inert.tree import MOST_MODULES, Plain, SavedModule
@@ -32,7 +40,6 @@ _CODE: Final = "code/"
 _COMPRESSED: Final = (_CODE, "callstack_debug_map.pkl")
 """Members that torch compresses; the second stands in archives for its interpreter on mobile devices."""
 
-_KEEPING_STATISTICS: Final = ("batch_norm", "instance_norm")
 _MANGLED: Final = re.compile(r"___torch_mangle_\d+\.")
 
 
@@ -40,7 +47,8 @@ class ScriptCall(msgspec.Struct, frozen=True):
     """A normalisation call in the code of a module.
 
     Attributes:
-        module: Path of the module in whose code it stands; several calls of one module in the order of its code.
+        module: Path of the layer whose running statistics it is given; otherwise of the module in whose code it
+            stands. Several calls of one module stand in the order of its code.
         operator: Such as `batch_norm`.
         arguments: Constant arguments, such as `training`, `momentum` and `eps`; those that are computed are absent.
         tensors: Arguments that are constants of the archive, as in a frozen program, by name.
@@ -64,6 +72,7 @@ class Script(msgspec.Struct, frozen=True):
         little_endian: The byte order of the storages.
         called: Classes whose `__setstate__` the loader would run.
         unparsed: Files of code that are not what torch writes.
+        untold_modes: Modules of which the code does not tell how they normalise.
     """
 
     modules: tuple[SavedModule, ...]
@@ -72,6 +81,7 @@ class Script(msgspec.Struct, frozen=True):
     little_endian: bool
     called: tuple[str, ...]
     unparsed: tuple[str, ...]
+    untold_modes: tuple[str, ...] = ()
 
 
 def read_script(path: Path) -> Script:
@@ -108,6 +118,14 @@ class _Reader:
         constants = self._pickle("constants.pkl").value if "constants.pkl" in self._members else ()
         tensors = [_in_folder(as_tensor(item), "constants") for item in constants] if _is_row(constants) else []
         stubs = dict(self._modules(root))
+        layers = LayerPaths(stubs)
+        called = self._called(stubs, layers)
+        placed = without_unused(self._placed(stubs, layers), called)
+        calls = list(self._calls(placed, self._callers(stubs), tensors))
+        outside: dict[str, list[ScriptCall]] = {}
+        for found, call in zip(placed, calls, strict=True):
+            if found.from_outside:
+                outside.setdefault(call.module, []).append(call)
         order = self._members.get("byteorder")
         regions = {
             name: region_of(file, member)
@@ -115,12 +133,13 @@ class _Reader:
             if name.startswith(("data/", "constants/"))
         }
         return Script(
-            modules=tuple(self._record(path, stub) for path, stub in stubs.items()),
-            calls=tuple(self._calls(stubs, tensors)),
+            modules=tuple(self._record(path, stub, outside.get(path, ())) for path, stub in stubs.items()),
+            calls=tuple(calls),
             regions=regions,
             little_endian=order is None or self._archive.read(order) != b"big",
             called=tuple(dict.fromkeys(class_path(stub) for stub in stubs.values() if self._unit(stub).sets_state)),
             unparsed=tuple(self._unparsed),
+            untold_modes=tuple(untold_modes(stubs, placed, called)),
         )
 
     def _code(self) -> dict[str, CodeUnit]:
@@ -186,7 +205,7 @@ class _Reader:
     def _unit(self, stub: Stub) -> CodeUnit:
         return self._units.get(_name(stub)) or CodeUnit("")
 
-    def _record(self, path: str, stub: Stub) -> SavedModule:
+    def _record(self, path: str, stub: Stub, outside: Sequence[ScriptCall]) -> SavedModule:
         unit = self._unit(stub)
         kept: dict[str, Plain] = dict(unit.constants)
         tensors: dict[str, SavedTensor] = {}
@@ -196,13 +215,19 @@ class _Reader:
                 tensors[name] = msgspec.structs.replace(tensor, parameter=name in unit.parameters)
             elif value is not None and is_scalar(value) and not isinstance(value, (bytes, Global)):
                 kept[name] = value
+        for call in outside:  # a frozen program has the tensors of a layer as constants of the code around it
+            for name, constant in call.tensors.items():
+                tensors.setdefault(name, constant)
+        own = [call for call in unit.calls if "." not in (call.statistics or "")]  # the others are of other modules
+        calls: list[CodeCall | ScriptCall] = [*outside, *own]
         if "running_mean" in tensors or not unit.children:
-            kept = _agreed(unit.calls) | kept
-        if not unit.children and unit.calls and all(call.operator in _KEEPING_STATISTICS for call in unit.calls):
+            kept = {**agreed([call.arguments for call in calls]), **kept}
+        if not unit.children and calls and all(keeps_statistics(call.operator) for call in calls):
             kept.setdefault("track_running_stats", "running_mean" in tensors)
         return SavedModule(path, class_path(stub), kept, tensors)
 
-    def _calls(self, stubs: Mapping[str, Stub], tensors: list[SavedTensor | None]) -> Iterator[ScriptCall]:
+    def _callers(self, stubs: Mapping[str, Stub]) -> dict[str, SourceLine]:
+        """For each module the line that calls it, or that calls the module around it."""
         callers: dict[str, SourceLine] = {}
         for path, stub in stubs.items():
             unit = self._unit(stub)
@@ -210,14 +235,34 @@ class _Reader:
                 line = self._lines(unit.file).at(offset) or callers.get(path)
                 if line is not None:
                     callers.setdefault(f"{path}.{name}" if path else name, line)
+        return callers
+
+    def _called(self, stubs: Mapping[str, Stub], layers: LayerPaths) -> frozenset[str]:
+        """Paths of the modules that the code of others calls."""
+        found = {layers.path_of(path, child) for path, stub in stubs.items() for child in self._unit(stub).children}
+        return frozenset(path for path in found if path is not None) | {""}
+
+    def _placed(self, stubs: Mapping[str, Stub], layers: LayerPaths) -> Iterator[PlacedCall]:
+        for path, stub in stubs.items():
             for file, call in self._reached(_name(stub)):
-                source = self._lines(file).at(call.offset) or callers.get(path)
-                held = {
-                    name: tensor
-                    for name, number in call.constants.items()
-                    if number < len(tensors) and (tensor := tensors[number]) is not None
-                }
-                yield ScriptCall(path, call.operator, dict(call.arguments), held, source)
+                yield layers.place(path, file, call)
+
+    def _calls(
+        self,
+        placed: Sequence[PlacedCall],
+        callers: Mapping[str, SourceLine],
+        tensors: Sequence[SavedTensor | None],
+    ) -> Iterator[ScriptCall]:
+        for found in placed:
+            call = found.call
+            held = {
+                name: tensor
+                for name, number in call.constants.items()
+                if number < len(tensors) and (tensor := tensors[number]) is not None
+            }
+            source = self._lines(found.file).at(call.offset) or callers.get(found.caller)
+            module = found.caller if found.layer is None else found.layer
+            yield ScriptCall(module, call.operator, dict(call.arguments), held, source)
 
     def _reached(self, name: str) -> list[tuple[str, CodeCall]]:
         """The calls in the code of a class, and in the functions that it uses, with the file that each stands in."""
@@ -240,18 +285,6 @@ def class_path(stub: Stub) -> str:
     """Dotted path of the Python class that a TorchScript class was made from."""
     path = _MANGLED.sub("", _name(stub)).removeprefix("__torch__.")
     return path if "." in path else f"__main__.{path}"
-
-
-def _agreed(calls: list[CodeCall]) -> dict[str, Plain]:
-    """What all calls of a traced layer say, which has no constants of its own."""
-    found: dict[str, Plain] = {}
-    for name in ("momentum", "eps"):
-        values = {call.arguments.get(name) for call in calls}
-        if name == "momentum" and values == {0.0} and any(call.arguments.get("training") is False for call in calls):
-            continue  # in eval mode torch writes 0 for a cumulative average, too
-        if len(values) == 1 and None not in values:
-            found[name] = values.pop()
-    return found
 
 
 def _name(stub: Stub) -> str:

@@ -45,12 +45,17 @@ class CodeCall:
         arguments: Constant arguments by name; those that the code computes are absent.
         constants: Arguments that are tensors of `constants.pkl`, by name.
         offset: Where in its file the call stands, in bytes.
+        statistics: The attribute that its running statistics are read from, relative to the class, as
+            `bn.running_mean`; empty where it is given none, `None` where the code does not tell.
+        mode: The attribute that its training flag is read from, in the same way; `None` where the code does not tell.
     """
 
     operator: str
     arguments: Mapping[str, Constant]
     constants: Mapping[str, int]
     offset: int
+    statistics: str | None = ""
+    mode: str | None = None
 
 
 @dataclass
@@ -140,19 +145,31 @@ class _Body(ast.NodeVisitor):
         self._unit = unit
         self._starts = starts
         self._functions: dict[str, str] = {}
-        self._modules: dict[str, str] = {"self": ""}
+        self._attributes: dict[str, str] = {"self": ""}
+        self._nothing: set[str] = set()
+        self._counted = ""
 
     def visit_Assign(self, node: ast.Assign) -> None:
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            dotted, path = _dotted(node.value), self._path(node.value)
-            if dotted.startswith("__torch__."):
-                self._functions[name] = dotted
-            if path is not None:
-                self._modules[name] = path
+            self._bind(node.targets[0].id, node.value)
         self.generic_visit(node)
 
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if isinstance(node.target, ast.Name) and node.value is not None:
+            self._bind(node.target.id, node.value)
+        self.generic_visit(node)
+
+    def _bind(self, name: str, value: ast.expr) -> None:
+        dotted, path = _dotted(value), self._path(value)
+        if dotted.startswith("__torch__."):
+            self._functions[name] = dotted
+        if path is not None:
+            self._attributes[name] = path
+        elif self._is_nothing(value):
+            self._nothing.add(name)
+
     def visit_Call(self, node: ast.Call) -> None:
+        self._count(node)
         self._call(node)
         self.generic_visit(node)
 
@@ -187,12 +204,40 @@ class _Body(ast.NodeVisitor):
                 arguments[argument] = value
             if number is not None:
                 constants[argument] = number
-        self._unit.calls.append(CodeCall(name.rpartition(".")[2], arguments, constants, offset))
+        values = dict(given)
+        mode = self._path(values["training"]) if "training" in values else None
+        statistics = self._statistics(values)
+        if constants.keys() >= set(_STATISTICS) and arguments.get("training") is True and self._counted:
+            statistics, self._counted = f"{self._counted}.{_STATISTICS[0]}", ""
+        self._unit.calls.append(
+            CodeCall(name.rpartition(".")[2], arguments, constants, offset, statistics, mode),
+        )
+
+    def _count(self, node: ast.Call) -> None:
+        """Note the layer whose batches are counted: in a frozen program its call comes next, its tensors constants."""
+        if _dotted(node.func) == "torch.add_" and node.args:
+            owner, _, name = (self._path(node.args[0]) or "").rpartition(".")
+            if name == "num_batches_tracked":
+                self._counted = owner
+
+    def _statistics(self, values: Mapping[str, ast.expr]) -> str | None:
+        """The attribute that a call reads its running statistics from, as `CodeCall.statistics` has it."""
+        given = [values[name] for name in _STATISTICS if name in values]
+        paths = [path for item in given if (path := self._path(item)) is not None]
+        if paths:
+            return paths[0]
+        told = all(self._is_nothing(item) or _constant_number(item) is not None for item in given)
+        return "" if told else None
+
+    def _is_nothing(self, node: ast.expr) -> bool:
+        value = _cast(node)
+        return _constant(value) is None or (isinstance(value, ast.Name) and value.id in self._nothing)
 
     def _path(self, node: ast.expr) -> str | None:
-        """The path of the module that an expression names, relative to the class; `None` for anything else."""
+        """The path of the attribute that an expression names, relative to the class; `None` for anything else."""
+        node = _cast(node)
         if isinstance(node, ast.Name):
-            return self._modules.get(node.id)
+            return self._attributes.get(node.id)
         name: Any = None
         if isinstance(node, ast.Attribute):
             owner, name = self._path(node.value), node.attr
@@ -218,6 +263,13 @@ def _constant(node: ast.expr) -> Any:
         flat = all(value is not _UNKNOWN and not isinstance(value, tuple) for value in values)
         return tuple(values) if flat else _UNKNOWN
     return _UNKNOWN
+
+
+def _cast(node: ast.expr) -> ast.expr:
+    """What `unchecked_cast(Tensor, x)` or `annotate(Optional[Tensor], x)` gives a type to; other expressions as is."""
+    while isinstance(node, ast.Call) and _dotted(node.func) in ("unchecked_cast", "annotate") and len(node.args) == 2:
+        node = node.args[1]
+    return node
 
 
 def _constant_number(node: ast.expr) -> int | None:

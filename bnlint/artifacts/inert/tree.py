@@ -17,6 +17,12 @@ Plain = Scalar | tuple[Scalar, ...]
 MOST_MODULES: Final = 1_000_000
 """Modules of one model; the largest published ones have some ten thousand."""
 
+MOST_VALUES: Final = 1 << 22
+"""What the modules of one model keep, item by item: a few dozen each. A file can give one dict to thousands of them."""
+
+LONGEST_ROW: Final = 64
+"""Items of a list or tuple that is kept."""
+
 _WRAPPERS: Final = {
     "torch.nn.parallel.data_parallel.DataParallel": "module",
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
@@ -107,10 +113,11 @@ def modules(root: Any) -> Iterator[SavedModule]:
         A record for each module.
 
     Raises:
-        ValueError: There are more modules than any model has.
+        ValueError: There are more modules than any model has, or they keep more.
     """
     pending: list[tuple[str, Any]] = [("", root)]
     seen: set[int] = set()
+    values = 0
     while pending:
         path, stub = pending.pop()
         if id(stub) in seen or not is_module(stub):
@@ -119,6 +126,9 @@ def modules(root: Any) -> Iterator[SavedModule]:
         if len(seen) > MOST_MODULES:
             raise ValueError("it has more modules than any model")
         own = state_of(stub)
+        values += _extent(own)
+        if values > MOST_VALUES:
+            raise ValueError("it describes more than any model needs")
         yield _record(path, stub, own)
         children = [(name, child) for name, child in (mapping(own["_modules"]) or {}).items() if isinstance(name, str)]
         pending += [(f"{path}.{name}" if path else name, child) for name, child in reversed(children)]
@@ -175,6 +185,13 @@ def state_of(value: Any) -> dict[str, Any]:
     return attributes(value)
 
 
+def _extent(own: dict[str, Any]) -> int:
+    """How many values `_record` and `modules` look at."""
+    rows = [value for value in own.values() if isinstance(value, (tuple, list)) and len(value) <= LONGEST_ROW]
+    tables = [mapping(own.get(name)) or () for name in ("_modules", "_parameters", "_buffers", *_HOOKS)]
+    return len(own) + sum(map(len, [*rows, *tables]))
+
+
 def _record(path: str, stub: Stub, own: dict[str, Any]) -> SavedModule:
     tensors: dict[str, SavedTensor] = {}
     unreadable: list[str] = []
@@ -200,7 +217,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Global):
         return str(value)
     if isinstance(value, (tuple, list)):
-        return tuple(value) if len(value) <= 64 and all(map(_is_plain_scalar, value)) else _DROPPED
+        return tuple(value) if len(value) <= LONGEST_ROW and all(map(_is_plain_scalar, value)) else _DROPPED
     return value if _is_plain_scalar(value) else _DROPPED
 
 

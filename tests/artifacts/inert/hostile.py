@@ -20,9 +20,9 @@ class Calls:
     """Pickles as a call of a function."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = function, arguments
+        self.call: tuple[Any, ...] = function, arguments
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return self.call
 
 
@@ -88,6 +88,20 @@ def saved(value: Any) -> bytes:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
+
+
+def shared_attributes() -> bytes:
+    """A pickle of 165 kB: 1900 modules that share 900 attributes, each a row of 64, so a hundred million values."""
+    row = (None,) * 64
+    shared = {f"a{number}": row for number in range(900)}
+
+    def module(children: dict[str, Calls]) -> Calls:
+        made = Calls(torch.nn.Module)
+        own = {"training": False, "_parameters": {}, "_buffers": {}, "_modules": children}
+        made.call = (*made.call, (shared, own))
+        return made
+
+    return pickle.dumps(module({f"m{number}": module({}) for number in range(1900)}), 2)
 
 
 def rezipped(

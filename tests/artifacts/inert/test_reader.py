@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import torch
 
 from bnlint.artifacts.inert import reader, sandbox
 from bnlint.artifacts.inert.child import Request
+from bnlint.artifacts.inert.frames import Sink, write_frame
 from bnlint.artifacts.inert.sandbox import read_inert
 from bnlint.artifacts.sniff import Kind
 from bnlint.errors import NotAnalysedError
@@ -139,9 +141,12 @@ def first_child(process: int) -> int:
     raise AssertionError("no child came")
 
 
+# What starts in the background, as with `nohup`, ignores Ctrl-C, and so would what it starts.
 ASKS = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from bnlint.artifacts.inert.sandbox import read_inert
 from bnlint.artifacts.sniff import Kind
 read_inert(Path(sys.argv[1]), "model.pt", Kind.TORCH_ZIP)
@@ -212,6 +217,49 @@ def test_without_fork_each_file_has_a_new_process(
     monkeypatch.setattr(sandbox, "Request", functools.partial(Request, seconds=1))
     with pytest.raises(NotAnalysedError, match="could not be read within the limits"):
         read_inert(hanging, "pipe.pt", Kind.TORCH_ZIP)
+
+
+@pytest.mark.parametrize("can_fork", [True, False])
+@pytest.mark.parametrize("program", ["/bin/false", "/no/such/program", sys.executable])
+def test_a_process_that_does_not_start_is_no_fault_of_the_file(
+    program: str, can_fork: bool, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader._READER.end()
+    command = [program] if program != sys.executable else [program, "-c", "import a_module_that_is_not_there"]
+    with monkeypatch.context() as patched:
+        patched.setattr(reader, "CAN_FORK", can_fork)
+        patched.setattr(reader, "_command", lambda module: command)
+        for _ in range(2):
+            with pytest.raises(NotAnalysedError) as caught:
+                asked_for(weights)
+            assert caught.value.cause == "The process that reads untrusted files could not be started."
+            assert "Download" not in caught.value.hint
+    assert asked_for(weights)
+
+
+@pytest.mark.parametrize("sent", [0, 1, None])
+def test_after_an_interrupted_question_the_same_file_can_be_asked_for(
+    sent: int | None, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sent`: how many bytes of the question were written before Ctrl-C; `None` for all."""
+    assert asked_for(weights)
+
+    def interrupted(pipe: Sink, message: bytes) -> None:
+        whole = io.BytesIO()
+        write_frame(whole, message)
+        pipe.write(whole.getvalue()[:sent])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reader, "write_frame", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asked_for(weights)
+    assert reader._READER._process is None
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(asked_for(weights)), daemon=True)
+    asking.start()
+    asking.join(20)
+    assert answers == [True]
 
 
 def test_names_that_are_no_text(weights: Path) -> None:
