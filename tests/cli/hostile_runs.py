@@ -8,7 +8,6 @@ import io
 import json
 import os
 import pkgutil
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import bnlint
+from benchmarks.resident import peak
 from bnlint.cli.main import main
 from tests.artifacts.forbidden import forbid, warm_up
 
@@ -76,7 +76,7 @@ def _run(arguments: Sequence[str]) -> dict[str, Any]:
             main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    megabytes = peak() / 1e6
     seconds = time.monotonic() - start
     return {"code": code, "out": out.getvalue(), "err": err.getvalue(), "seconds": seconds, "megabytes": megabytes}
 
