@@ -18,24 +18,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.resident import MEBIBYTE, machine, today
+from benchmarks.resident import BNLINT_AND_PEAKS, MEBIBYTE, machine, peaks, today
 from tests.models import with_plausible_statistics
 
 ROUNDS = 3
 """Runs of each kind, in turns, of which the fastest counts: a busy machine only ever slows one down."""
-CHECK = """
-import re, resource
-from pathlib import Path
-from bnlint.cli.main import main
-try:
-    main()
-except SystemExit as ended:
-    if ended.code != 0:
-        raise
-own = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)
-print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-"""Runs bnlint and then prints the peak memory of the process and of its largest child, in KiB; for Linux."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +56,14 @@ def write_checkpoints(folder: Path, number: int) -> None:
 def measure(folder: Path, jobs: int) -> Cost:
     """Check a folder in a process of its own, as the command line does."""
     options = ["--jobs", str(jobs), "--no-config", "--format", "concise", "--fail-on", "never"]
-    command = [sys.executable, "-c", CHECK, "check", str(folder), *options]
+    command = [sys.executable, "-c", BNLINT_AND_PEAKS, "check", str(folder), *options]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     seconds = time.perf_counter() - start
     if done.returncode != 0:
         raise RuntimeError(f"the check ended with {done.returncode}: {done.stderr.strip()} {done.stdout[:300]}")
-    own, worker = (int(word) * 1024 for word in done.stdout.splitlines()[-1].split())
-    return Cost(seconds, own, worker)
+    return Cost(seconds, *peaks(done.stdout))
 
 
 @dataclass(frozen=True)

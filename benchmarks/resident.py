@@ -8,10 +8,35 @@ import resource
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import torch
 
 MEBIBYTE = 1 << 20
+
+BNLINT_AND_PEAKS: Final = """
+import atexit, re, resource
+from pathlib import Path
+
+def report():
+    own = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)
+    print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+atexit.register(report)  # first of all, so that it is called last, when no child is left
+from bnlint.cli.main import main
+main()
+"""
+"""Runs bnlint with the arguments after it, and then prints what `peaks` reads; for Linux."""
+
+
+def peaks(output: str) -> tuple[int, int]:
+    """Peak resident memory of the process that ran `BNLINT_AND_PEAKS`, and of the largest that it started, in bytes.
+
+    Args:
+        output: What it printed.
+    """
+    own, largest = (int(word) * 1024 for word in output.splitlines()[-1].split())
+    return own, largest
 
 
 def resident() -> int:

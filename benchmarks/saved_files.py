@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import bnlint
+from benchmarks.resident import BNLINT_AND_PEAKS, peaks
 from benchmarks.saved_files_made import BYTES_OF_A_NORM, FORMS, classes, write
 from benchmarks.saved_files_page import Growth, Measured, page, tables
 from benchmarks.timing import interleaved_medians
@@ -32,19 +33,6 @@ MORE_LAYERS: Final = (100, 200, 400, 800, 1600)
 ROUNDS: Final = 9
 
 _LOAD: Final = "import sys; sys.path.append(sys.argv[2]); import torch; torch.load(sys.argv[1], mmap=True{how})"
-_MEMORY: Final = """
-import atexit, re, resource
-from pathlib import Path
-
-def report():
-    own = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)
-    print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-
-atexit.register(report)  # first of all, so that it is called last, when no child is left
-from bnlint.cli.main import main
-main()
-"""
-"""Runs bnlint and then prints the peak memory of the process and of its largest child, in KiB; for Linux."""
 
 
 def check(path: Path) -> list[str]:
@@ -61,10 +49,9 @@ def load(form: str, path: Path, state_dict: Path) -> list[str]:
 
 def memory(path: Path) -> tuple[int, int]:
     """Peak resident memory of the process that reports, and of the largest that it starts, in bytes."""
-    command = [sys.executable, "-c", _MEMORY, *_arguments(path)]
+    command = [sys.executable, "-c", BNLINT_AND_PEAKS, *_arguments(path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    own, child = (int(word) * 1024 for word in done.stdout.splitlines()[-1].split())
-    return own, child
+    return peaks(done.stdout)
 
 
 def _arguments(path: Path) -> list[str]:

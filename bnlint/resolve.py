@@ -12,9 +12,8 @@ from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
 from bnlint.report import Context, Severity
 from bnlint.ruleset import Adjusted, adjust, load_rules
-from bnlint.ruleset.nearest import alternatives
 from bnlint.ruleset.profiles import profile_layer
-from bnlint.ruleset.required import refuse_dropped
+from bnlint.ruleset.required import contexts_of, refuse_dropped
 from bnlint.ruleset.settings import Layer, Settings, arguments
 
 if TYPE_CHECKING:
@@ -134,10 +133,8 @@ def require_some_rule(resolved: Resolved) -> None:
         if resolved.requiring is not None:
             refuse_dropped(resolved.requiring, resolved.rules, resolved.context, resolved.setup.declared)
         return
-    codes = alternatives([rule.code for rule in to_run], "and")
-    others = alternatives(sorted({context.value for rule in to_run for context in rule.contexts}))
-    are = "is" if len(to_run) == 1 else "are"
-    cause = f"No rule is left to run for {resolved.context}: {codes} {are} for {others}."
+    others, for_others = contexts_of(to_run)
+    cause = f"No rule is left to run for {resolved.context}: {for_others}."
     raise UsageError(cause, f"Give `--context {others}`, or select other rules.")
 
 

@@ -12,6 +12,11 @@ _INNER: Final = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_mod
 """What torch.compile, FSDP and activation checkpointing of single layers put into names."""
 
 
+def joined(path: str, name: str) -> str:
+    """The path, or full name, of what a module at a path calls by a name; the path of the root is empty."""
+    return f"{path}.{name}" if path else name
+
+
 def wrapper_prefix(names: Iterable[str]) -> str:
     """The longest chain of wrapper names that every name begins with; empty where there is none."""
     names = tuple(names)

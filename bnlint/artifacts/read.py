@@ -11,7 +11,7 @@ from bnlint.artifacts.address import is_remote
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.known.packages import NEURAL_NETWORKS, admitted
 from bnlint.artifacts.missing import missing_file, nearest_file
-from bnlint.artifacts.sniff import Content, Kind, sniff
+from bnlint.artifacts.sniff import PICKLED, Content, Kind, sniff
 from bnlint.artifacts.user_code import user_code
 from bnlint.errors import NotAnalysedError, UsageError
 
@@ -118,7 +118,7 @@ def _read_file(name: str, trust: bool, key: str, packages: tuple[str, ...] | Non
 
     known = () if trust or packages is None else (NEURAL_NETWORKS, *packages)
     saved = _read_saved(path, name, kind, key, known)
-    loadable = kind in (Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE)
+    loadable = kind in PICKLED
     if saved.modules and trust and kind is not None and loadable:
         return _load_trusted(path, name, kind, saved)
     if saved.modules and known and loadable:

@@ -12,7 +12,7 @@ from bnlint.artifacts.choice import choose
 from bnlint.artifacts.inert.sandbox import read_inert
 from bnlint.artifacts.safetensors_header import read_header
 from bnlint.artifacts.saved import Saved, of_stored, read_saved, stored_tensors, without_prefix
-from bnlint.artifacts.sniff import Kind, sniff
+from bnlint.artifacts.sniff import PICKLED, Kind, sniff
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.artifacts.weight_folders import (
     FOLDER_AGAIN,
@@ -24,7 +24,7 @@ from bnlint.artifacts.weight_folders import (
 )
 from bnlint.errors import NotAnalysedError, UsageError
 
-_OF_WEIGHTS: Final = frozenset({Kind.SAFETENSORS, Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE})
+_OF_WEIGHTS: Final = PICKLED | {Kind.SAFETENSORS}
 """What the files of an index, and those that give a folder its name, are."""
 
 

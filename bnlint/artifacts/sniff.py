@@ -33,6 +33,10 @@ class Kind(enum.Enum):
     UNREADABLE = "unreadable"
 
 
+PICKLED: Final = frozenset({Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE})
+"""What `torch.load` and `pickle.load` read."""
+
+
 @dataclass(frozen=True)
 class Content:
     """What a file holds.

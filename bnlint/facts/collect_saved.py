@@ -13,7 +13,7 @@ from bnlint.facts.advice import advice_for
 from bnlint.facts.comparison import Comparison
 from bnlint.facts.file_calls import file_calls
 from bnlint.facts.gains import Arithmetic, NumberFacts, number_facts
-from bnlint.facts.mode import learns_statistics, mode_facts
+from bnlint.facts.mode import ignores_eval, learns_statistics, mode_facts
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.saved_layers import SavedNormLayer, saved_norm_layers
 from bnlint.facts.setup import TrainingSetup, setup_facts
@@ -97,9 +97,11 @@ def _of_module(layer: SavedNormLayer, root_training: bool | None, saved: Saved) 
     if baked is not None and layer.kind is NormKind.BATCH:
         facts["mixes_samples"] = True  # the layer of a program normalises its input as it comes
     if module.training is None or root_training is None:
+        if baked is None:
+            return facts
         # A frozen program has no flags; what its code fixes, it says.
-        fixed = mode_facts(layer.kind, None, False, baked) if baked is not None else {}
-        return {**facts, **{name: value for name, value in fixed.items() if name != "model_training"}}
+        ignores = ignores_eval(layer.kind, baked, None)
+        return {**facts, "training": None, "uses_batch_statistics": baked, "ignores_eval": ignores}
     facts["learns_statistics"] = learns_statistics(
         layer.kind, frozen=saved_layers.is_frozen(module), training=module.training, model_training=root_training
     )

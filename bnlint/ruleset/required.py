@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from bnlint.facts.vocabulary import Need
 from bnlint.report import Context, NotRun
 from bnlint.ruleset.adjust import Adjusted
 from bnlint.ruleset.find import matching
 from bnlint.ruleset.nearest import alternatives
+from bnlint.ruleset.rule import Rule
 from bnlint.ruleset.settings import Layer
 
 
@@ -50,12 +51,30 @@ def refuse_dropped(requiring: Layer, rules: Adjusted, context: Context, at_hand:
         chosen = [rule for rule in meant if rule.code in rules.chosen]
         if any(rule.makes_sense(context, at_hand) for rule in chosen):
             continue
-        codes = alternatives([rule.code for rule in chosen or meant], "and")
-        are = "is" if len(chosen or meant) == 1 else "are"
+        codes, are = _subject(chosen or meant)
         problem = f"{codes} {are} required, but ignored or not selected."
         hint = "Select what is required, or require something else."
         if chosen:
-            others = alternatives(sorted({other.value for rule in chosen for other in rule.contexts}))
-            problem = f"{codes} {are} required, but would not run for {context}: {codes} {are} for {others}."
+            others, for_others = contexts_of(chosen)
+            problem = f"{codes} {are} required, but would not run for {context}: {for_others}."
             hint = f"Give `--context {others}`, or require something else."
         raise requiring.source.error(("require", index), problem, hint)
+
+
+def contexts_of(rules: Sequence[Rule]) -> tuple[str, str]:
+    """What rules are for.
+
+    Args:
+        rules: At least one.
+
+    Returns:
+        The contexts, as `training`; and the same as a clause, `BN107 is for training`.
+    """
+    codes, are = _subject(rules)
+    contexts = alternatives(sorted({context.value for rule in rules for context in rule.contexts}))
+    return contexts, f"{codes} {are} for {contexts}"
+
+
+def _subject(rules: Sequence[Rule]) -> tuple[str, str]:
+    """The codes of rules as the subject of a sentence, and its verb."""
+    return alternatives([rule.code for rule in rules], "and"), "is" if len(rules) == 1 else "are"

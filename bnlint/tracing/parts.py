@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from bnlint.artifacts.names import joined
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.symbolic import Symbolic, symbolic
@@ -45,7 +46,7 @@ def _descend(
 ) -> None:
     owner = dict(model.named_modules())[path]  # TorchScript refuses `get_submodule`
     for name, child in owner.named_children():
-        child_path = f"{path}.{name}" if path else name
+        child_path = joined(path, name)
         below = {norm for norm in missing if norm == child_path or norm.startswith(f"{child_path}.")}
         if not below or time.monotonic() > deadline:
             continue

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch._ops import OperatorBase, OpOverloadPacket
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
+from bnlint.artifacts.names import joined
 from bnlint.tracing.opaque import ScriptStandIn
 
 TensorCopy = Callable[[Tensor], Tensor]
@@ -183,7 +184,7 @@ class StructuralCopy:
             elif name in ("_parameters", "_buffers", "_modules"):
                 new.__dict__[name] = self._copy_dict(attribute, path, members=True)
             else:
-                new.__dict__[name] = self._copy(attribute, _join(path, name))
+                new.__dict__[name] = self._copy(attribute, joined(path, str(name)))
         return new
 
     def _copy_dict(self, value: dict[Any, Any], path: str, members: bool = False) -> dict[Any, Any]:
@@ -196,7 +197,7 @@ class StructuralCopy:
                 return value
         self._remember(value, new)
         for key, item in value.items():
-            new[key] = self._copy(item, _join(path, key) if members else f"{path}[{key!r}]")
+            new[key] = self._copy(item, joined(path, str(key)) if members else f"{path}[{key!r}]")
         return new
 
     def _copy_sequence(self, value: Any, path: str) -> Any:
@@ -222,7 +223,7 @@ class StructuralCopy:
         self._remember(value, new)
         for cell, new_cell, name in zip(cells, closure, value.__code__.co_freevars, strict=True):
             if not _is_empty(cell):
-                new_cell.cell_contents = self._copy(cell.cell_contents, _join(path, name))
+                new_cell.cell_contents = self._copy(cell.cell_contents, joined(path, str(name)))
         return new
 
     def _copy_object(self, value: Any, path: str) -> Any:
@@ -237,14 +238,10 @@ class StructuralCopy:
             return value
         self._remember(value, new)
         for name, attribute in vars(value).items():
-            copied = self._copy(attribute, _join(path, name))
+            copied = self._copy(attribute, joined(path, str(name)))
             if copied is not attribute:
                 new.__dict__[name] = copied
         return new
-
-
-def _join(path: str, name: object) -> str:
-    return f"{path}.{name}" if path else str(name)
 
 
 def _is_empty(cell: types.CellType) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from bnlint.batch import pool as pool_module
 from bnlint.batch.pool import Pool
 from bnlint.batch.worker import Orders
 from bnlint.summary import Failure
+from tests.processes import gone
 
 ANSWERS = """
 import os, pickle, sys, time
@@ -61,20 +61,6 @@ def test_a_worker_that_dies_costs_one_target(how: str, says: str, monkeypatch: p
     finally:
         pool.end()
         pool.close()
-
-
-def gone(process: int) -> bool:
-    """Whether a process ends within some seconds; what its parent has not waited for is gone too."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_worker_that_hangs_is_given_up_with_all_that_it_started(

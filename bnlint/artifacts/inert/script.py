@@ -27,6 +27,7 @@ from bnlint.artifacts.inert.script_lines import SourceLine, SourceLines
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
 from bnlint.artifacts.inert.tree import MOST_MODULES, Plain, SavedModule
 from bnlint.artifacts.inert.values import Global, Stub, attributes, is_scalar
+from bnlint.artifacts.names import joined
 from bnlint.artifacts.sniff import BAD_ZIP
 from bnlint.artifacts.zip_members import region_of, stored_members
 
@@ -189,9 +190,7 @@ class _Reader:
             if len(seen) > MOST_MODULES:
                 raise BadPickleError("it has more modules than any model")
             yield path, value
-            pending += [
-                (f"{path}.{name}" if path else name, item) for name, item in reversed(attributes(value).items())
-            ]
+            pending += [(joined(path, name), item) for name, item in reversed(attributes(value).items())]
         if not seen:
             raise BadPickleError("its `data.pkl` holds no module")
 
@@ -234,7 +233,7 @@ class _Reader:
             for name, offset in unit.children.items():
                 line = self._lines(unit.file).at(offset) or callers.get(path)
                 if line is not None:
-                    callers.setdefault(f"{path}.{name}" if path else name, line)
+                    callers.setdefault(joined(path, name), line)
         return callers
 
     def _called(self, stubs: Mapping[str, Stub], layers: LayerPaths) -> frozenset[str]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bnlint.artifacts.names import joined
+
 Scalar = bool | int | float | str | None
 Constant = Scalar | tuple[Scalar, ...]
 
@@ -245,7 +247,7 @@ class _Body(ast.NodeVisitor):
             owner, name = self._path(node.args[0]), _constant(node.args[1])
         if not isinstance(name, str) or owner is None:
             return None
-        return f"{owner}.{name}" if owner else name
+        return joined(owner, name)
 
 
 _UNKNOWN: Final[Any] = object()

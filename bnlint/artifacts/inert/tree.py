@@ -9,6 +9,7 @@ import msgspec
 
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
 from bnlint.artifacts.inert.values import Global, Stub, attributes, can_be_sent, is_scalar, mapping, named
+from bnlint.artifacts.names import joined
 
 Scalar = bool | int | float | str | None
 Plain = Scalar | tuple[Scalar, ...]
@@ -73,7 +74,7 @@ class SavedModule(msgspec.Struct, frozen=True):
 
     def full_name(self, tensor: str) -> str:
         """Name of one of its tensors in the whole model, as in `state_dict()`."""
-        return f"{self.path}.{tensor}" if self.path else tensor
+        return joined(self.path, tensor)
 
 
 def is_module(value: Any) -> bool:
@@ -131,7 +132,7 @@ def modules(root: Any) -> Iterator[SavedModule]:
             raise ValueError("it describes more than any model needs")
         yield _record(path, stub, own)
         children = [(name, child) for name, child in (mapping(own["_modules"]) or {}).items() if isinstance(name, str)]
-        pending += [(f"{path}.{name}" if path else name, child) for name, child in reversed(children)]
+        pending += [(joined(path, name), child) for name, child in reversed(children)]
 
 
 def foreign_packages(tree: Iterable[SavedModule], known: Collection[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from bnlint.artifacts.inert.frames import Sink, write_frame
 from bnlint.artifacts.inert.sandbox import read_inert
 from bnlint.artifacts.sniff import Kind
 from bnlint.errors import NotAnalysedError
+from tests.processes import gone
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,20 +54,6 @@ def command_line(process: int) -> str:
 
 def servers() -> list[int]:
     return [child for child in children(os.getpid()) if "fork_server" in command_line(child)]
-
-
-def gone(process: int) -> bool:
-    """Whether a process ends within some seconds; who has become a child of another may wait for it when it likes."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def idle(server: int) -> bool:
