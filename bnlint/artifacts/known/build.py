@@ -25,7 +25,7 @@ from bnlint.artifacts.inert.objects import (
     TensorNode,
 )
 from bnlint.artifacts.known.names import KnownNames, NotKnownCodeError
-from bnlint.artifacts.known.soundness import check_nesting, check_state
+from bnlint.artifacts.known.soundness import check_configuration, check_nesting, check_state
 from bnlint.artifacts.user_code import first_line, user_code
 
 DEEPEST: Final = 100
@@ -150,6 +150,7 @@ class _Builder:
         except (Exception, SystemExit) as error:
             why = f"whose attributes do not fit its class ({type(error).__name__}: {first_line(error)})"
             raise NotKnownCodeError(f"a `{kind.__name__}`", why) from error
+        check_configuration(made)
         return made
 
     def _object(self, index: int, node: ObjectNode) -> Any:

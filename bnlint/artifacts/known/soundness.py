@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Union, get_origin
 
+import msgspec
 from torch import Tensor, nn
 
 from bnlint.artifacts.known.names import NotKnownCodeError
@@ -38,6 +40,48 @@ def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
         # `_compiled_call_impl` is None in the class, and called before `forward` where it is anything else.
         if callable(value) and (hasattr(nn.Module, name) or callable(inspect.getattr_static(kind, name, None))):
             raise NotKnownCodeError(f"a function in place of the method `{name}` of a `{kind.__name__}`")
+
+
+def check_configuration(made: nn.Module) -> None:
+    """Check that a module has what the layers of `torch.nn` promise to have, after its `__setstate__` filled the rest.
+
+    A layer lists in `__constants__` what its `forward` reads, and annotates most of it with a type.
+
+    Args:
+        made: The module, its attributes set.
+
+    Raises:
+        NotKnownCodeError: An attribute is missing, or of another type.
+    """
+    kind = type(made)
+    absent = next((name for name in (*vars(nn.Module()), *_promised(kind)) if not hasattr(made, name)), "")
+    if absent:
+        raise NotKnownCodeError(f"a `{kind.__name__}`", f"which has no `{absent}`")
+    for name, hint in _promised(kind).items():
+        try:
+            msgspec.convert(getattr(made, name), hint)
+        except msgspec.ValidationError as error:
+            value = type(getattr(made, name)).__name__
+            raise NotKnownCodeError(f"a `{kind.__name__}`", f"whose `{name}` is a `{value}`") from error
+        except TypeError:
+            continue  # torch annotates a few with what msgspec cannot check, such as two kinds of sequences
+
+
+def _promised(kind: type[nn.Module]) -> dict[str, Any]:
+    """The attributes that instances of a class have, with their types: `Any` where torch says none."""
+    bases = [base for base in reversed(kind.__mro__) if base.__module__.startswith("torch.nn.")]
+    hints: dict[str, Any] = {}
+    for base in bases:
+        hints |= inspect.get_annotations(base)  # as they stand: texts are not evaluated, and say nothing here
+    promised = {name: hints.get(name, Any) for base in bases for name in vars(base).get("__constants__", ())}
+    return {name: Any if isinstance(hint, str) else _lenient(hint) for name, hint in promised.items()}
+
+
+def _lenient(hint: Any) -> Any:
+    """What people and torch itself pass: 1 for True, and None for the other of two ways to say one thing."""
+    if hint is bool:
+        return bool | int
+    return hint | None if get_origin(hint) in (Union, types.UnionType) else hint
 
 
 def check_nesting(model: nn.Module, deepest: int) -> None:

@@ -114,8 +114,10 @@ def test_no_file_gets_more_than_known_code(tmp_path: Path) -> None:
 
 
 def test_odd_but_harmless_values_are_kept(tmp_path: Path) -> None:
-    odd = module(LINEAR, big=1 << 63, pair=(1, [None, 2.5]), relu=operator("relu"), _parameters={"weight": None})
-    empty = module(LINEAR, _parameters={"weight": tensor(4, (0, 1 << 61, 1 << 61), (1, 1, 1))})
+    sizes = {"in_features": 1, "out_features": 1}
+    odd_values = {"big": 1 << 63, "pair": (1, [None, 2.5]), "relu": operator("relu"), "_parameters": {"weight": None}}
+    odd = module(LINEAR, **sizes, **odd_values)
+    empty = module(LINEAR, **sizes, _parameters={"weight": tensor(4, (0, 1 << 61, 1 << 61), (1, 1, 1))})
     paths = write(tmp_path / "odd.pt", odd), write(tmp_path / "empty.pt", empty, bytes(16))
     answers = judge([(LIVE, path) for path in paths])
     assert answers == ["made a Linear of 0 tensors", "made a Linear of 1 tensors"]

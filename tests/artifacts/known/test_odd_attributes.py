@@ -23,8 +23,15 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "LayerNorm": lambda: nn.LayerNorm(8),
     "Linear": lambda: nn.Linear(4, 4),
     "Dropout": nn.Dropout,
+    "Conv2d": lambda: nn.Conv2d(4, 4, 1),
+    "ConvTranspose2d": lambda: nn.ConvTranspose2d(4, 4, 1),
+    "Embedding": lambda: nn.Embedding(4, 4),
+    "PReLU": lambda: nn.PReLU(4),
+    "AvgPool2d": lambda: nn.AvgPool2d(1),
+    "Flatten": nn.Flatten,
 }
 OF_EVERY_MODULE = vars(nn.Module()).keys() - {"training"}
+"""Attributes that torch looks at before any of the layer's own."""
 
 
 def with_attribute(layer: nn.Module, name: str, value: Any) -> nn.Module:
@@ -39,10 +46,35 @@ def with_attribute(layer: nn.Module, name: str, value: Any) -> nn.Module:
 def test_a_layer_with_odd_attributes_ends_in_a_report_or_a_sentence(kind: str, tmp_path: Path) -> None:
     for name in vars(LAYERS[kind]()).keys() - OF_EVERY_MODULE:
         for value in VALUES:
-            model = nn.Sequential(nn.BatchNorm2d(4), with_attribute(LAYERS[kind](), name, value))
-            torch.save(model, tmp_path / "model.pt")
+            odd = with_attribute(LAYERS[kind](), name, value)
+            torch.save(nn.Sequential(nn.BatchNorm2d(4), odd, nn.BatchNorm2d(4)), tmp_path / "model.pt")
             with contextlib.suppress(BnlintError):
                 assert bnlint.check(tmp_path / "model.pt").coverage.form == "pickled_module", (name, value)
+
+
+@pytest.mark.parametrize("name", sorted(OF_EVERY_MODULE - {"_modules"}))  # without that one torch.save itself fails
+def test_a_module_without_what_every_module_has_ends_in_a_report(name: str, tmp_path: Path) -> None:
+    # torch itself adds the tables that came later to modules of older files; the rest no file of torch lacks.
+    conv = with_attribute(nn.Conv2d(4, 4, 1), name, MISSING)
+    torch.save(nn.Sequential(conv, nn.BatchNorm2d(4)).eval(), tmp_path / "model.pt")
+    assert bnlint.check(tmp_path / "model.pt").coverage.kinds == {"batch_norm": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [("kernel_size", MISSING, "which has no `kernel_size`"), ("in_channels", "x", "whose `in_channels` is a `str`"),
+     ("_forward_hooks", MISSING, "which has no `_forward_hooks`")],
+)  # fmt: skip
+def test_the_report_says_which_attribute_does_not_fit(name: str, value: Any, why: str, tmp_path: Path) -> None:
+    torch.save(nn.Sequential(with_attribute(nn.Conv2d(4, 4, 1), name, value), nn.BatchNorm2d(4)), tmp_path / "model.pt")
+    said = " ".join(bnlint.check(tmp_path / "model.pt").coverage.notes)
+    assert f"Not traced: `0` holds a `Conv2d`, {why}" in said
+
+
+def test_what_people_pass_for_numbers_and_flags_fits(tmp_path: Path) -> None:
+    layers = [nn.ReLU(inplace=1), nn.FractionalMaxPool2d(2, output_ratio=0.5), nn.Unflatten(1, (2, 2)), nn.Dropout(0)]  # type: ignore[arg-type]
+    torch.save(nn.Sequential(*layers, nn.BatchNorm2d(4)), tmp_path / "model.pt")
+    assert bnlint.check(tmp_path / "model.pt").coverage.graph != "none"
 
 
 @pytest.mark.parametrize("size", [(-1, 2, 2), (1 << 62,) * 3, (True,), "x", ()])
