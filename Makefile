@@ -52,8 +52,9 @@ zoo: $(STAMP)
 	$(BIN)/python -m benchmarks.fold_numeric --write benchmarks/results/fold_numeric.md
 	$(BIN)/python -m examples.published_weights --all
 
-# Searches all parsers of files, one after the other, for MINUTES in total.
+# Tries the property tests with new examples, then searches all parsers of files, each in turn, for MINUTES in total.
 fuzz: $(STAMP)
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile default --numprocesses 2
 	@$(PIP) install -c constraints.txt atheris
 	$(BIN)/python -m benchmarks.fuzz --minutes $(MINUTES) --write benchmarks/results/fuzz.md
 

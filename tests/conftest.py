@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import settings
+
 # The tests' models are tiny: on a busy machine threads wait for one another far longer than they work. Set before torch
 # is imported, and inherited by the commands that the tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# `make test` is a gate: the same commit passes or fails each time. `make fuzz` searches with other examples.
+settings.register_profile("gate", derandomize=True)
+settings.load_profile("gate")

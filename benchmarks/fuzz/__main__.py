@@ -97,7 +97,8 @@ def page(searches: Sequence[Search]) -> str:
         "Each input goes the whole road: told by its content, read, facts collected, all rules applied, the report"
         " written in every format. An input counts as found where that ends in anything but a report or a sentence,"
         " where an audit hook sees an import, compilation, command, socket or write, or where it takes more than two"
-        " seconds of processor time or 1.5 GB. Models of `torch.nn` in files are not traced: their code is torch's."
+        " seconds of processor time or 1.5 GB. Models of `torch.nn` in files are traced in the target `traced` alone,"
+        " where torch itself imports and compiles, so that nothing is forbidden there."
         " Edges are branches of bnlint's own code.",
         "",
         "| target | reads | minutes | executions | edges | inputs kept | found |",

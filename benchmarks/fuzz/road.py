@@ -27,11 +27,12 @@ from tests.artifacts.forbidden import warm_up
 _LIVE: list[bool] = [False]
 
 
-def stay_here(live: bool) -> None:
-    """From now on read files in this process, and trace no model of `torch.nn` that a file holds.
+def stay_here(live: bool, traced: bool) -> None:
+    """From now on read files in this process.
 
     Args:
-        live: Whether such a model is made at all; its own code is not what is searched.
+        live: Whether a model of `torch.nn` that a file holds is made; its own code is not what is searched.
+        traced: Whether it is traced as well.
     """
     _LIVE[0] = live
     for module in pkgutil.walk_packages(bnlint.__path__, "bnlint."):
@@ -39,7 +40,8 @@ def stay_here(live: bool) -> None:
             importlib.import_module(module.name)
     warm_up()
     vars(reader)["ask"] = _answer_here
-    vars(bnlint.artifacts.read)["_make_live"] = _as_data
+    if not traced:
+        vars(bnlint.artifacts.read)["_make_live"] = _as_data
 
 
 def read_and_report(path: Path) -> bool:

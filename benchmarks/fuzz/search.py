@@ -51,12 +51,12 @@ def main(name: str, folder: Path, seconds: int) -> None:
         (corpus / f"seed-{number}").write_bytes(seed)
     for beside, data in target.beside().items():
         (work / beside).write_bytes(data)
-    stay_here(target.live)
+    stay_here(target.live, target.traced)
     read = _reader(target, work)
     chance = random.Random(0)
     for seed in [*given, *(_damaged(chance.choice(given), chance) for _ in range(WARM_UP))]:
         read(seed)
-    forbid_once = functools.cache(forbid)
+    forbid_once = functools.cache(_forbid_nothing if target.traced else forbid)
 
     def one_input(data: bytes) -> None:
         lift = forbid_once()  # not earlier, since atheris has something to import when it begins
@@ -75,6 +75,10 @@ def main(name: str, folder: Path, seconds: int) -> None:
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options], one_input)
     atheris.Fuzz()
+
+
+def _forbid_nothing() -> Callable[[], None]:
+    return lambda: None
 
 
 def _reader(target: Target, work: Path) -> Callable[[bytes], bool]:

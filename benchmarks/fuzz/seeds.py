@@ -71,6 +71,16 @@ def pickles() -> list[bytes]:
     return inner + [pickle.dumps(network(), protocol) for protocol in range(6)]
 
 
+def layers() -> list[bytes]:
+    """Plain pickles of a model of the layers that facts and folding look into."""
+    model = nn.Sequential(
+        nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.ConvTranspose2d(2, 2, 2),
+        nn.GroupNorm(1, 2), nn.PReLU(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2), nn.BatchNorm1d(2),
+        nn.Dropout(), nn.LayerNorm(2),
+    )  # fmt: skip
+    return [pickle.dumps(value) for value in (with_plausible_statistics(model).eval(), network())]
+
+
 def safetensors() -> list[bytes]:
     """Safetensors files of several data types."""
     weights = {name: tensor.clone() for name, tensor in network().state_dict().items()}

@@ -20,6 +20,8 @@ class Target:
         name: The name of the file of the input.
         is_folder: Whether bnlint is given the folder rather than the file.
         live: Whether a model of known code is made of the file as well.
+        traced: Whether that model is then traced and planned; torch imports and compiles for it, so only the report
+            is watched, not what is run.
     """
 
     reads: str
@@ -29,6 +31,7 @@ class Target:
     name: str = "input"
     is_folder: bool = False
     live: bool = False
+    traced: bool = False
 
 
 class _Member:
@@ -75,6 +78,7 @@ _BATCH_NORM = "code/__torch__/torch/nn/modules/batchnorm.py"
 TARGETS = {
     "pickle in zip": Target("the pickle in a file of `torch.save`", seeds.pickles, _pickle_in_zip),
     "known code": Target("the same, made live where its classes are known", seeds.pickles, _pickle_in_zip, live=True),
+    "traced": Target("files of `pickle.dump`, made live and traced", seeds.layers, live=True, traced=True),
     "zip": Target("files of `torch.save` as a whole", seeds.checkpoints),
     "legacy": Target("files of `torch.save` from before torch 1.6", seeds.legacy),
     "plain pickle": Target("files of `pickle.dump`", lambda: seeds.pickles()[4:]),
