@@ -11,6 +11,7 @@ from bnlint.folding.reasons import CannotFoldError
 from bnlint.tracing.norms import has_torch_forward
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
+from bnlint.tracing.whole_layers import is_whole
 
 _SHAPE_ONLY = frozenset({"reshape_as", "view_as", "expand_as", "type_as"})
 """Operators that read of their second argument its shape or dtype only."""
@@ -90,6 +91,8 @@ class Uses:
         Raises:
             CannotFoldError: With the reason.
         """
+        if not is_whole(module):
+            raise CannotFoldError("{} ({}) lacks attributes of the layer it is made of", path, type(module).__name__)
         if module._forward_hooks or module._forward_pre_hooks:
             raise CannotFoldError("{} has a forward hook", path)
         if module._backward_hooks or module._backward_pre_hooks:

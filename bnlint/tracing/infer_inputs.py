@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.whole_layers import is_whole
 
 BATCH = 2
 """Samples in a guessed input: one sample would hide the batch axis from `squeeze()`."""
@@ -45,7 +46,7 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
     dtype = _float_dtype(model)
     for part in (model, *model.children()):
         yield from _made(_from_configuration(part, dtype))
-    for module in first_layers(model):
+    for module in filter(is_whole, first_layers(model)):
         yield from _made((shape, kind or dtype) for shape, kind in _from_layer(module))
 
 

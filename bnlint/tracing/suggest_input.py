@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bnlint.tracing.infer_inputs import first_layers, required_parameters
+from bnlint.tracing.whole_layers import is_whole
 
 
 def suggested_flags(model: nn.Module) -> str:
@@ -16,7 +17,7 @@ def suggested_flags(model: nn.Module) -> str:
     Returns:
         For example `--input 1x3xHxW`, or `--input tokens=1xL:int64 --input mask=SHAPE` for a forward that takes two.
     """
-    first = next(iter(first_layers(model)), None)
+    first = next((layer for layer in first_layers(model) if is_whole(layer)), None)
     shape = "SHAPE" if first is None else _shape(first)
     names = [parameter.name for parameter in required_parameters(model)]
     if len(names) < 2:

@@ -1,0 +1,17 @@
+"""Which layers have all that their class of `torch.nn` has."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def is_whole(layer: nn.Module) -> bool:
+    """Whether a layer has what the `forward` of its class of `torch.nn` reads, such as `in_features`.
+
+    A subclass with a `forward` of its own may call the constructor of `nn.Module` alone, and set what it needs.
+
+    Args:
+        layer: Any module; torch lists what is read in `__constants__`.
+    """
+    base = next(base for base in type(layer).__mro__ if base.__module__.startswith("torch.nn."))
+    return all(hasattr(layer, name) for name in getattr(base, "__constants__", ()))
