@@ -49,6 +49,8 @@ class _Edit:
         copies: dict[fx.Node, fx.Node] = {}
         result = self._graph.output(self._graph.graph_copy(program.graph, copies))
         result.meta = copy.copy(program.graph.output_node().meta)
+        for node, copied in copies.items():
+            copied.name = node.name  # copying renames an argument called `input`, as `nn.Sequential` has
         self.nodes = {node.name: copies[node] for node in copies}
         self._signature = copy.deepcopy(program.graph_signature)
         self._modules = copy.deepcopy(program.module_call_graph)

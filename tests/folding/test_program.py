@@ -32,6 +32,7 @@ def chain() -> nn.Module:
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "chain": chain,
+    "an argument called input": lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU()),
     "transposed": lambda: Chain(
         conv=nn.ConvTranspose2d(3, 6, 3, stride=2, output_padding=1, groups=3), bn=nn.BatchNorm2d(6)
     ),
