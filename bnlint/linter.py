@@ -71,7 +71,7 @@ def check(
             `1x3x224x224` and `input_ids=1x128:int64`. Guessed from the model if not given.
         weights: A weights file to load into the model of an import string.
         kwargs: Arguments for the factory of an import string.
-        trust: Load whole-model pickles, which runs the code that they name.
+        trust: Load whole models and exported programs, which runs the code that they name.
         key: Which of several models or sets of weights in a file, such as `ema`; the usual one if not given.
         allow: Packages whose classes a whole model in a file may be made of, such as `timm`, beside those of
             `torch.nn`: it is then traced without being unpickled. Their code runs.

@@ -20,7 +20,7 @@ found = {}
 for name, target in TARGETS.items():
     folder = Path(sys.argv[1]) / name
     folder.mkdir()
-    stay_here(target.live)
+    stay_here(target.live, target.traced)
     given = target.seeds()
     for beside, data in target.beside().items():
         (folder / beside).write_bytes(data)

@@ -25,6 +25,7 @@ from bnlint.reporters.style import Style
 from tests.artifacts.forbidden import warm_up
 
 _LIVE: list[bool] = [False]
+_TRACED = vars(bnlint.artifacts.read)["_make_live"]
 
 
 def stay_here(live: bool, traced: bool) -> None:
@@ -40,8 +41,7 @@ def stay_here(live: bool, traced: bool) -> None:
             importlib.import_module(module.name)
     warm_up()
     vars(reader)["ask"] = _answer_here
-    if not traced:
-        vars(bnlint.artifacts.read)["_make_live"] = _as_data
+    vars(bnlint.artifacts.read)["_make_live"] = _TRACED if traced else _as_data
 
 
 def read_and_report(path: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.export import ExportedProgram
 
     from bnlint.artifacts.onnx_file import OnnxModel
     from bnlint.artifacts.program_archive import SavedProgram
@@ -25,6 +26,7 @@ class Artifact:
         module: The live model, where there is one.
         saved: A model or weights in a file, as data, where there are any.
         program: An exported program in a file, as data, where there is one.
+        live_program: An exported program that can be run: one given in Python, or loaded from a file with `--trust`.
         onnx: An ONNX model, as data, where there is one.
         tensors: The weights by name, with wrapper prefixes removed; empty where `module` holds them. Those of a file
             are on the meta device where they are larger than any of a normalisation layer.
@@ -44,6 +46,7 @@ class Artifact:
     module: nn.Module | None = None
     saved: Saved | None = None
     program: SavedProgram | None = None
+    live_program: ExportedProgram | None = None
     onnx: OnnxModel | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     weights_form: str = ""

@@ -102,15 +102,7 @@ def _read_file(name: str, trust: bool, key: str, packages: tuple[str, ...] | Non
     path = Path(name)
     kind = _sniff(path, name)
     if kind is Kind.PROGRAM:
-        from bnlint.artifacts.lazy_tensors import LazyTensors
-        from bnlint.artifacts.program_archive import read_program
-
-        if key:
-            raise UsageError(f"`{name}` is a program, which is one model: `--key` does not apply.")
-        program = read_program(path, name)
-        tensors = LazyTensors(program.tensors)
-        return Artifact(name, "exported_program", program=program, tensors=tensors, notes=program.notes)
-
+        return _read_program(path, name, trust, key)
     if kind is Kind.ONNX:
         return _read_onnx(path, name, key)
 
@@ -125,6 +117,20 @@ def _read_file(name: str, trust: bool, key: str, packages: tuple[str, ...] | Non
         return _make_live(name, saved, packages or ())
     tensors = LazyTensors(saved.tensors)
     return Artifact(name, saved.form, saved=saved, tensors=tensors, mode_known=bool(saved.modules), notes=saved.notes)
+
+
+def _read_program(path: Path, name: str, trust: bool, key: str) -> Artifact:
+    """Read a program as data; what folding would do with it takes the program itself as well."""
+    from bnlint.artifacts.lazy_tensors import LazyTensors
+    from bnlint.artifacts.program_archive import read_program
+    from bnlint.artifacts.program_file import load_program
+
+    if key:
+        raise UsageError(f"`{name}` is a program, which is one model: `--key` does not apply.")
+    program = read_program(path, name)
+    live = load_program(path, name, trust=True) if trust else None
+    tensors = LazyTensors(program.tensors)
+    return Artifact(name, "exported_program", program=program, live_program=live, tensors=tensors, notes=program.notes)
 
 
 def _read_onnx(path: Path, name: str, key: str) -> Artifact:

@@ -72,7 +72,7 @@ input_option = click.option(
 )
 
 trust_option = click.option(
-    "--trust", is_flag=True, help="Unpickle a whole model, which runs code that the file names."
+    "--trust", is_flag=True, help="Load a whole model or program as torch does, which runs code in the file."
 )
 
 allow_option = click.option(

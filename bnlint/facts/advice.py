@@ -27,7 +27,8 @@ def advice_for(artifact: Artifact, tracing: str = "") -> Mapping[Need, str]:
         return {Need.GRAPH: tracing} if tracing else {}
     if artifact.saved is None:
         return dict.fromkeys((Need.MODULE, Need.MODE), f"{_THE_MODEL}: a program is no longer that model") | {
-            Need.STATE: _values_of_program(artifact)
+            Need.CODE: _code_of_program(artifact),
+            Need.STATE: _values_of_program(artifact),
         }
     if not artifact.saved.modules:
         return {Need.MODULE: _with_weights(artifact.target, artifact.saved), Need.STATE: _READABLE}
@@ -55,6 +56,14 @@ def _with_weights(name: str, saved: Saved) -> str:
 _READABLE: Final = (
     "save the weights so that their values can be read: by `torch.save` on this machine, or as safetensors"
 )
+
+
+def _code_of_program(artifact: Artifact) -> str:
+    if artifact.onnx is not None:
+        return f"{_THE_MODEL}: bnlint does not run ONNX"
+    return (
+        "give `--trust`, if the file is from someone you trust: torch then loads the program, and runs what it carries"
+    )
 
 
 def _values_of_program(artifact: Artifact) -> str:

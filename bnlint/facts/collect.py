@@ -99,7 +99,7 @@ class _Collector:
         self._biases = Biases(trace, flow)
         self._samples = Samples(flow, trace.batch_size)
         self._streams = streams_by_layer(trace, flow)
-        self._foldability = Foldability(artifact.module, trace)
+        self._foldability = Foldability(artifact, trace)
         self._call_counts = Counter(call.layer for call in trace.norm_calls)
         self._read = layers_read(trace)
         self._class_locations: dict[str, Location | None] = {}
@@ -119,6 +119,8 @@ class _Collector:
             available.add(Need.MODULE)
             if self._artifact.mode_known:
                 available.add(Need.MODE)
+        if self._artifact.live_program is not None:
+            available.add(Need.CODE)
         if any(numbers.read for layer in self._layers.values() for numbers in layer.tensors.present().values()):
             available.add(Need.STATE)
         if self._trace.how is not How.NONE:

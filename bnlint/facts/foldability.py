@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from torch import nn
 
-from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.artifacts.artifact import Artifact
+from bnlint.errors import BnlintError
+from bnlint.facts.unknown import UNKNOWN
 from bnlint.folding.assumed_rank import folds_of_assumed_rank
 from bnlint.folding.plan import Plan
 from bnlint.folding.planner import make_plan
+from bnlint.folding.program import plan_program
 from bnlint.tracing.kinds import How, NormKind
 from bnlint.tracing.trace import Trace
 
@@ -22,14 +26,12 @@ class Foldability:
     """Answers for one model what can be folded.
 
     Args:
-        model: The model; `None` where there is none.
-        trace: Its trace; without a recorded run nothing is known.
+        artifact: The target; without a module or a program that can be run nothing is known.
+        trace: Its trace; without a recorded run of a module nothing is known.
     """
 
-    def __init__(self, model: nn.Module | None, trace: Trace) -> None:
-        recorded = model is not None and trace.how in (How.RECORDED, How.RECORDED_WITH_VALUES)
-        plan = _plan(model, trace) if model is not None and recorded else Plan((), ())
-        self._known = recorded
+    def __init__(self, artifact: Artifact, trace: Trace) -> None:
+        plan = _plan_of(artifact, trace)
         self._into = {fold.layer: frozenset(fold.into) for fold in plan.folds}
         self._obstacles = {kept.layer: kept.cause for kept in plan.kept}
 
@@ -37,14 +39,23 @@ class Foldability:
         """The folding facts of a layer, by field name of `NormFacts`."""
         if kind is not NormKind.BATCH:
             return {"foldable": None, "folds_into": _NOTHING, "fold_obstacle": None}
-        foldable: Maybe[bool] = layer in self._into
-        if not self._known or (layer not in self._into and layer not in self._obstacles):
+        if layer not in self._into and layer not in self._obstacles:
             return {"foldable": UNKNOWN}
         return {
-            "foldable": foldable,
+            "foldable": layer in self._into,
             "folds_into": self._into.get(layer, _NOTHING),
             "fold_obstacle": self._obstacles.get(layer),
         }
+
+
+def _plan_of(artifact: Artifact, trace: Trace) -> Plan:
+    """The plan; an empty one where nothing is known."""
+    if artifact.live_program is not None:
+        with contextlib.suppress(BnlintError):  # exported in training mode, or without the inputs of an example
+            return plan_program(artifact.live_program)
+    if artifact.module is not None and trace.how in (How.RECORDED, How.RECORDED_WITH_VALUES):
+        return _plan(artifact.module, trace)
+    return Plan((), ())
 
 
 def _plan(model: nn.Module, trace: Trace) -> Plan:

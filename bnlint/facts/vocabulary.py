@@ -138,6 +138,8 @@ def missing_needs(names: Iterable[str], record: type, available: Collection[Need
     """What is not at hand for facts to become known, as `remedy` words it; the arguments are the same."""
     entries = vocabulary(record)
     missing = {need for name in names for need in entries[name].fact.needs if need not in available}
+    if missing == {Need.CODE} and Need.GRAPH in available:
+        return frozenset(missing)  # a program in a file has a graph, and no module
     needs_code = {Need.CODE, Need.GRAPH, *OPT_IN}
     if Need.MODULE not in available and missing & {Need.MODULE, Need.MODE, *needs_code}:
         whole = Need.MODE if Need.MODE in missing else Need.MODULE  # whoever gives a mode gives the model with it

@@ -13,7 +13,9 @@ from torch.export import Dim, ExportedProgram
 
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
-from bnlint.folding.fold import FoldResult, fold
+from bnlint.folding.fold import FoldResult, fold, trace_to_fold
+from bnlint.folding.plan import Plan
+from bnlint.folding.planner import make_plan
 from bnlint.folding.program_edit import edited
 from bnlint.folding.program_layers import with_layers
 from bnlint.folding.prove import output_error
@@ -69,6 +71,27 @@ def fold_program(
             return ProgramFold(program, result)
         folded = edited(program, layers, result.model, {item.layer for item in result.folds})
         return ProgramFold(folded, _proved(layers.module, folded, result))
+
+
+def plan_program(program: ExportedProgram, timeout: float = DEFAULT_TIMEOUT) -> Plan:
+    """What folding would do with the BatchNorms of an exported program, by their paths in the original model.
+
+    Args:
+        program: The program, exported in eval mode; it is not changed.
+        timeout: Seconds for tracing.
+
+    Returns:
+        The plan for the inputs that the program was exported with.
+
+    Raises:
+        UsageError: If it was exported in training mode, or has no inputs.
+        NotAnalysedError: If it cannot be traced.
+    """
+    with quiet_copies():
+        layers = with_layers(program)
+    trace, _ = trace_to_fold(layers.module, example_inputs(program), timeout)
+    planned = make_plan(layers.module, trace)
+    return Plan(planned.folds, (*planned.kept, *layers.kept))
 
 
 def export_folded(original: nn.Module, result: FoldResult) -> ProgramFold:

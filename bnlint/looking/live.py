@@ -57,7 +57,7 @@ def artifact_of(model: object) -> Artifact:
         )
         raise UsageError(cause, "Save a state_dict to a file and name the file.")
     if isinstance(model, ExportedProgram):
-        return Artifact(type(model).__name__, "exported_program", tensors=model.state_dict)
+        return Artifact(type(model).__name__, "exported_program", live_program=model, tensors=model.state_dict)
     return Artifact(type(model).__name__, "module", module=model)
 
 

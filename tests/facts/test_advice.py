@@ -43,10 +43,6 @@ FORMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "torchscript": (lambda path: torch.jit.script(model()).save(path), "bnlint does not run TorchScript"),
     "traced": (lambda path: torch.jit.trace(model(), images()).save(path), "bnlint does not run TorchScript"),
     "package": (packaged, "bnlint does not run the code in a file of torch.package"),
-    "exported": (
-        lambda path: torch.export.save(torch.export.export(model(), (images(),)), path.with_suffix(".pt2")),
-        "a program is no longer that model",
-    ),
     "onnx": (saved_onnx, "a program is no longer that model"),
     "state_dict": (lambda path: torch.save(model().state_dict(), path), "--weights"),
     "safetensors": (lambda path: save_file(model().state_dict(), path), "--weights"),
@@ -64,6 +60,16 @@ def test_no_option_is_offered_that_does_not_help(form: str, tmp_path: Path) -> N
     assert remedies
     assert not any(option in remedy for remedy in remedies for option in ("--trust", "--allow", "--input"))
     assert any(says in remedy for remedy in remedies)
+
+
+def test_a_program_says_what_trust_decides_and_what_it_does_not(tmp_path: Path) -> None:
+    torch.export.save(torch.export.export(model(), (images(),)), tmp_path / "model.pt2")
+    alone = {item.code: item.remedy for item in bnlint.check(tmp_path / "model.pt2").not_run}
+    offered = {code for code, remedy in alone.items() if remedy.startswith("give `--trust`, if the file is from")}
+    assert offered == {"BN601", "BN602"}
+    assert all("a program is no longer that model" in alone[code] for code in alone.keys() - offered)
+    trusted = {item.code for item in bnlint.check(tmp_path / "model.pt2", trust=True).not_run}
+    assert trusted == alone.keys() - offered
 
 
 @pytest.mark.parametrize("form", ["state_dict", "safetensors", "folder"])

@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+import bnlint
 import tests.torchvision_ops  # noqa: F401 - before timm
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.facts.unknown import UNKNOWN
 from bnlint.folding.fold import fold
-from bnlint.folding.program import export_folded, fold_program
+from bnlint.folding.program import export_folded, fold_program, plan_program
 from tests.folding.proof import Chain, Model, awkward, images, relative_error
 
 IMAGES = images(2, 3, 8, 8)
@@ -91,6 +93,21 @@ def test_a_program_folds_as_its_model_does(name: str, dialect: str) -> None:
     assert done.program.dialect == dialect
     assert difference(model, again(done.program)) < 2e-5
     assert not any("bn" in name for name in done.program.state_dict)
+
+
+@pytest.mark.parametrize(("name", "dialect"), CASES)
+def test_the_plan_of_a_program_is_that_of_its_model(name: str, dialect: str) -> None:
+    model = awkward(MODELS[name]()).eval()
+    planned, expected = plan_program(exported(model, dialect)), bnlint.plan(model, inputs=IMAGES)
+    assert [(fold.layer, fold.into) for fold in planned.folds] == [(fold.layer, fold.into) for fold in expected.folds]
+    assert {kept.layer for kept in planned.kept} == {kept.layer for kept in expected.kept}
+
+
+def test_the_facts_of_a_program_that_cannot_be_planned_are_unknown() -> None:
+    training = exported(awkward(chain()).train(), "TRAINING")
+    found = {record.layer: record.foldable for record in bnlint.inspect(training).norms}
+    assert found == {"bn1": UNKNOWN, "bn2": UNKNOWN}
+    assert {item.code for item in bnlint.check(training).findings} >= {"BN103"}
 
 
 def test_the_original_is_untouched() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,12 @@ def facts(table: FactTable) -> list[dict[str, Any]]:
     return found
 
 
+def without_folding(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is left of the facts of BatchNorms where the program is only read."""
+    unread = dict.fromkeys(("foldable", "folds_into", "fold_obstacle"), UNKNOWN)
+    return [{**facts, **unread} if facts.get("kind") == "batch_norm" else dict(facts) for facts in found]
+
+
 def nodes(trace: Trace) -> list[tuple[Any, ...]]:
     return [
         (node.op, node.meta["role"], len(node.all_input_nodes), node.meta.get("attribute"))
@@ -148,11 +154,13 @@ def test_facts_and_findings_of_a_file_are_those_of_the_live_program(name: str, t
     trace = trace_program(read_program(path, "model.pt2"))
     trace.graph.lint()
     assert nodes(trace) == nodes(bnlint.trace(live))
-    table, expected = bnlint.inspect(path, batch_size=3), bnlint.inspect(live, batch_size=3)
-    assert facts(table) == facts(expected)
-    assert table.available == expected.available
+    expected = facts(bnlint.inspect(live, batch_size=3))
+    assert facts(bnlint.inspect(path, batch_size=3)) == without_folding(expected)
+    table = bnlint.inspect(path, batch_size=3, trust=True)
+    assert facts(table) == expected
+    assert table.available == bnlint.inspect(live, batch_size=3).available
     assert len(table.norms) >= 1
-    of_file, of_live = bnlint.check(path, batch_size=3), bnlint.check(live, batch_size=3)
+    of_file, of_live = bnlint.check(path, batch_size=3, trust=True), bnlint.check(live, batch_size=3)
     assert [(item.code, item.layers) for item in of_file.findings] == [
         (item.code, item.layers) for item in of_live.findings
     ]

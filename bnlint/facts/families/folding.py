@@ -17,12 +17,12 @@ class FoldingFamily:
         Fact(
             "Whether `bnlint fold` can absorb the layer into its neighbours; null for other kinds than BatchNorm.",
             FOLDING,
-            (Need.MODULE, Need.GRAPH),
+            (Need.CODE, Need.GRAPH),
         ),
     ] = UNKNOWN
     folds_into: Annotated[
         Maybe[Names],
-        Fact("Paths of the layers that would absorb it.", FOLDING, (Need.MODULE, Need.GRAPH), ordinary=Ordinary.ANY),
+        Fact("Paths of the layers that would absorb it.", FOLDING, (Need.CODE, Need.GRAPH), ordinary=Ordinary.ANY),
     ] = UNKNOWN
     left_in_onnx: Annotated[
         bool | None,
@@ -35,5 +35,5 @@ class FoldingFamily:
     ] = None
     fold_obstacle: Annotated[
         Maybe[str | None],
-        Fact("Why the layer cannot be folded; null where it can.", FOLDING, (Need.MODULE, Need.GRAPH)),
+        Fact("Why the layer cannot be folded; null where it can.", FOLDING, (Need.CODE, Need.GRAPH)),
     ] = UNKNOWN
