@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bnlint.artifacts.sniff import BAD_ZIP, inner_name
 from bnlint.artifacts.user_code import first_line, user_code
@@ -46,9 +50,38 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
         raise NotAnalysedError(cause, "Give `--trust` only for a file from someone you trust.")
     import torch
 
+    with _logged() as said:
+        try:
+            with user_code(), path.open("rb") as file:
+                # By its name, torch will refuse a program that is not called .pt2.
+                return torch.export.load(path if path.suffix == ".pt2" else file)
+        except (Exception, SystemExit) as error:
+            operator = _MISSING.search("".join(said))
+            if operator is not None:
+                cause = f"`{name}` calls `{operator[1]}`, an operator of a library that is not imported here."
+                raise NotAnalysedError(cause, "In Python, import that library before bnlint loads the file.") from error
+            cause = f"`{name}` cannot be loaded by torch.export: {type(error).__name__}: {first_line(error)}."
+            raise NotAnalysedError(cause) from error
+
+
+_LOGGERS: Final = ("torch.export", "torch.export.pt2_archive._package")
+_MISSING: Final = re.compile(r"failed to resolve torch\.ops\.([\w.]+) to an operator")
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[list[str]]:
+    """Hold back what torch logs of a file, tracebacks among it: it logs the cause, and raises another error."""
+    said: list[str] = []
+
+    def hold_back(record: logging.LogRecord) -> bool:
+        said.append(f"{record.getMessage()}: {record.exc_info[1] if record.exc_info else ''}\n")
+        return False
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(hold_back)
     try:
-        with user_code():
-            return torch.export.load(path)
-    except (Exception, SystemExit) as error:
-        cause = f"`{name}` cannot be loaded by torch.export: {type(error).__name__}: {first_line(error)}."
-        raise NotAnalysedError(cause) from error
+        yield said
+    finally:
+        for logger in loggers:
+            logger.removeFilter(hold_back)

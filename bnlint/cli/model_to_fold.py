@@ -108,8 +108,7 @@ def _live(artifact: Artifact) -> nn.Module:
     if artifact.saved is not None and artifact.saved.modules:
         cause = f"`{target}` is a whole model, and folding has to run it. {artifact.not_live}"
         raise NotAnalysedError(cause, "Or give `--trust`, if the file is from someone you trust: its code then runs.")
-    name = Path(target).name
     raise UsageError(
-        f"`{name}` holds weights without the model that they belong to.",
-        f"Name the model, and give them as its weights: `package.module:name --weights {name}`.",
+        f"`{target}` holds weights without the model that they belong to.",
+        f"Name the model, and give them as its weights: `package.module:name --weights {target}`.",
     )

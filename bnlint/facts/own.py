@@ -19,6 +19,7 @@ from bnlint.facts.layers import (
 )
 from bnlint.facts.mode import learns_statistics, mode_facts
 from bnlint.facts.numbers import Numbers
+from bnlint.facts.other_names import without_other_names
 from bnlint.facts.statistics import NormTensors, ranges_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.exported import tensors_of_call
@@ -48,7 +49,10 @@ class OwnFacts:
         self._artifact = artifact
         self._trace = trace
         self._deploy_dtype = deploy_dtype
-        self.layers: Mapping[str, NormLayer] = find_layers(artifact) if artifact.onnx is None else layers_called(trace)
+        self.layers: Mapping[str, NormLayer] = layers_called(trace)
+        if artifact.onnx is None:
+            called = {call.layer for call in trace.norm_calls}
+            self.layers = without_other_names(find_layers(artifact), artifact, called)
         self._numbers = {path: self._numbers_of(layer) for path, layer in self.layers.items()}
         self._some_call_trains = any(
             call.kind is NormKind.BATCH

@@ -160,4 +160,4 @@ def _error(original: nn.Module, folded: ExportedProgram, result: FoldResult) -> 
         return output_error(original, folded.module(), result.inputs)
     except Exception as error:
         cause = f"The folded program cannot be run: {type(error).__name__}: {first_line(error)}."
-        raise NotAnalysedError(cause) from error
+        raise NotAnalysedError(cause, "Give inputs of the shapes that it is exported for.") from error

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
+from torch._ops import HigherOrderOperator
 from torch.export import ExportedProgram
 
 from bnlint.errors import UsageError
 from bnlint.folding.plan import Kept
-from bnlint.folding.program_operators import NORMS, arguments_of, build, source_of, tensors_of
+from bnlint.folding.program_operators import arguments_of, build, source_of, tensors_of
+from bnlint.tracing.exported import kind_of_operator, layer_of_operator
+from bnlint.tracing.kinds import NormKind
 from bnlint.tracing.roles import operator_name
 
 _CHECKS = frozenset({"_assert_tensor_metadata", "_assert_scalar"})
@@ -54,6 +57,8 @@ def with_layers(program: ExportedProgram) -> ProgramLayers:
         if node.op == "call_module" or _operator(node) in _CHECKS:  # guards on the inputs
             graph.erase_node(node)
     module = fx.GraphModule(unlifted, graph, "ExportedProgram")
+    for node in graph.find_nodes(op="get_attr"):
+        node.meta["attribute"] = node.target
     calls: dict[str, str] = {}
     kept = []
     for node in list(graph.nodes):
@@ -61,23 +66,47 @@ def with_layers(program: ExportedProgram) -> ProgramLayers:
         path = _path(node)
         if path and _make_layer(module, node, path, program.state_dict):
             calls[node.name] = path
-        elif _operator(node) in NORMS:
-            kept.append(Kept(path or node.name, _STAYS, _STAYS))
+        elif kind_of_operator(node) is NormKind.BATCH:
+            reason = _obstacle(node, path)
+            kept.append(Kept(layer_of_operator(node)[0], reason, reason))
+        else:
+            kept += _within(node)
     graph.eliminate_dead_code()
     graph.lint()
     module.recompile()
-    return ProgramLayers(module.eval(), calls, tuple(kept))
+    return ProgramLayers(module.eval(), calls, tuple(dict.fromkeys(kept)))
 
 
-_STAYS = "the program computes its statistics or its affine, or shares them between calls that differ"
+def _within(node: fx.Node) -> list[Kept]:
+    """The BatchNorms that an operator with graphs of its own calls in them: it is given their statistics."""
+    if not isinstance(node.target, HigherOrderOperator):
+        return []
+    names = [str(source.target).rpartition(".") for source in node.all_input_nodes if source.op == "get_attr"]
+    reason = "it is called in a graph within the graph, as `torch.no_grad()` and `torch.cond` make: export without"
+    return [Kept(owner, reason, reason) for owner, _, name in names if name == "running_mean"]
+
+
+def _obstacle(node: fx.Node, path: str) -> str:
+    """Why a BatchNorm stays an operator."""
+    if not _has_statistics(node):
+        return "it keeps no running statistics"
+    if any(value is not None and value.op != "get_attr" for value in tensors_of(node).values()):
+        return "the program computes its statistics or its affine"
+    if not path:
+        return "its statistics and its affine have other names than those of a layer within the model"
+    return "it is called otherwise than a layer would be, or than another call of it is"
 
 
 def _operator(node: fx.Node) -> str:
     return operator_name(node.target) if node.op == "call_function" else ""
 
 
+def _has_statistics(node: fx.Node) -> bool:
+    return arguments_of(node).get("running_mean") is not None
+
+
 def _require_no_training(node: fx.Node) -> None:
-    if "batch_norm" not in _operator(node):
+    if kind_of_operator(node) is not NormKind.BATCH or not _has_statistics(node):
         return
     arguments = arguments_of(node)
     if arguments.get("training") or _operator(node) in ("_native_batch_norm_legit", "_batch_norm_with_update"):

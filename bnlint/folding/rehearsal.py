@@ -152,7 +152,8 @@ def _is_call(node: fx.Node) -> bool:
 
 
 def _inputs(node: fx.Node, gone: Mapping[fx.Node, fx.Node | None]) -> list[fx.Node]:
-    return list(dict.fromkeys(_origin(source, gone) for source in node.all_input_nodes if _is_call(source)))
+    origins = dict.fromkeys(_origin(source, gone) for source in node.all_input_nodes)
+    return [origin for origin in origins if _is_call(origin)]  # a buffer may be cast before it is used
 
 
 def _origin(node: fx.Node, gone: Mapping[fx.Node, fx.Node | None]) -> fx.Node:

@@ -131,14 +131,11 @@ def _role(node: fx.Node) -> Role:
 
 
 def _norm_call(node: fx.Node) -> NormCall | None:
-    if node.op != "call_function":
-        return None
-    name = operator_name(node.target)
-    kind = _KINDS.get(name)
+    kind = kind_of_operator(node)
     if kind is None:
         return None
     arguments = _arguments(node)
-    layer, is_norm = _layer(node, arguments)
+    layer, is_norm = layer_of_operator(node)
     source = arguments.get("input")
     return NormCall(
         node=node,
@@ -148,16 +145,42 @@ def _norm_call(node: fx.Node) -> NormCall | None:
         module=None,
         registered=True,
         functional=not is_norm,
-        uses_batch_statistics=_uses_batch(name, kind, arguments),
+        uses_batch_statistics=_uses_batch(operator_name(node.target), arguments),
         arguments=arguments,
         location=location_of_call(node),
     )
 
 
+def kind_of_operator(node: fx.Node) -> NormKind | None:
+    """The kind of normalisation that a call in an exported program does; `None` where it does none."""
+    if node.op != "call_function":
+        return None
+    return NormKind.INSTANCE if _is_decomposed_instance_norm(node) else _KINDS.get(operator_name(node.target))
+
+
+def _is_decomposed_instance_norm(node: fx.Node) -> bool:
+    """Whether a call is what `run_decompositions()` makes of an InstanceNorm.
+
+    That is a BatchNorm of (N, C, …) viewed as (1, N·C, …), with its tensors repeated for each sample, so that it says
+    nothing of a batch. torch notes on it which function of `torch` was called, and keeps the note in files.
+    """
+    is_batch_norm = _KINDS.get(operator_name(node.target)) is NormKind.BATCH
+    return is_batch_norm and str((node.meta.get("torch_fn") or ("",))[-1]).endswith(".instance_norm")
+
+
 def _arguments(node: fx.Node) -> dict[str, Any]:
     schema = getattr(node.target, "_schema", None)
     names = [argument.name for argument in schema.arguments] if schema is not None else []
-    return dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    arguments = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    if _is_decomposed_instance_norm(node):
+        return {name: _given(value) for name, value in arguments.items()}
+    return arguments
+
+
+def _given(value: Any) -> Any:
+    """What an InstanceNorm was given, before its decomposition viewed or repeated it."""
+    is_changed = isinstance(value, fx.Node) and operator_name(value.target) in ("view", "reshape", "repeat")
+    return value.args[0] if is_changed else value
 
 
 def _attribute(argument: object) -> str:
@@ -165,8 +188,16 @@ def _attribute(argument: object) -> str:
     return str(argument.meta.get("attribute", "")) if isinstance(argument, fx.Node) else ""
 
 
-def _layer(node: fx.Node, arguments: Mapping[str, Any]) -> tuple[str, bool]:
-    """Path of the layer, and whether it is a normalisation layer: by its tensors, else by the module stack."""
+def layer_of_operator(node: fx.Node) -> tuple[str, bool]:
+    """Path of the layer that calls a normalisation operator, by its tensors, else by the module stack.
+
+    Args:
+        node: The call. Its arguments have their `attribute` in their `meta`, where they are one.
+
+    Returns:
+        The path, and whether it is that of a normalisation layer, rather than of a module that calls a function.
+    """
+    arguments = _arguments(node)
     for name in ("running_mean", "weight"):
         tensor = arguments.get(name)
         path, _, own_name = _attribute(tensor).rpartition(".")
@@ -184,10 +215,10 @@ def _clean(path: str) -> str:
     return path.removeprefix("L['self'].").removeprefix("L['self']")
 
 
-def _uses_batch(name: str, kind: NormKind, arguments: Mapping[str, Any]) -> bool | None:
-    if kind is NormKind.INSTANCE:
+def _uses_batch(name: str, arguments: Mapping[str, Any]) -> bool | None:
+    if name == "instance_norm":
         return bool(arguments.get("use_input_stats", True))
-    if kind is not NormKind.BATCH:
+    if _KINDS[name] is not NormKind.BATCH:
         return True
     if "no_training" in name or "no_update" in name:
         return False

@@ -57,7 +57,8 @@ def meta_of_call(metadata: Mapping[str, str]) -> dict[str, Any]:
         metadata: Of the call, as in the file.
 
     Returns:
-        `nn_module_stack` as `torch.export` keeps it, key to path and class name; and `location`, the user's line.
+        `nn_module_stack` as `torch.export` keeps it, key to path and class name; `torch_fn`, a name of the call and the
+        function of `torch` that it is from; and `location`, the user's line.
     """
     found: dict[str, Any] = {}
     stack = {}
@@ -68,6 +69,8 @@ def meta_of_call(metadata: Mapping[str, str]) -> dict[str, Any]:
             stack[key] = (path, class_name)
     if stack:
         found["nn_module_stack"] = stack
+    if "torch_fn" in metadata:
+        found["torch_fn"] = tuple(metadata["torch_fn"].split(";"))
     location = caller_in_saved_text(metadata.get("stack_trace", ""))
     if location is not None:
         found["location"] = location

@@ -95,11 +95,21 @@ def test_a_dry_run_of_a_program(run: Run) -> None:
     assert "2 of 2 layers can be folded · nothing was written" in ended.out
 
 
+def test_a_program_by_another_name_is_one_all_the_same(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    Path("model.pt2").rename("model.bin")
+    ended = run("fold", "model.bin", "--trust", "-o", "folded.pt", "--format", "json")
+    assert ended.code == 0
+    ended = run("verify", "folded.pt", "--against", "model.bin", "--trust")
+    assert ended.code == 0, ended.out
+    assert not [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
 BAD = {
     "no trust": (3, "model.pt2 -o out.pt2", "`--trust`"),
     "the input": (2, "model.pt2 --trust -o model.pt2 --overwrite", "is the input"),
     "weights": (2, "model.pt2 --trust --weights model.pt -o out.pt2", "a program with weights"),
     "a graph": (2, "model.pt2 --trust --as graph -o out.pt2", "is a graph already"),
+    "another shape": (3, "model.pt2 --trust -o out.pt2 --input 3x3x8x8", "shapes that it is exported for"),
     "damaged": (3, "damaged.pt2 --trust -o out.pt2", "cut short or damaged"),
     "no program": (3, "empty.pt2 --trust -o out.pt2", "cannot be loaded by torch.export"),
     "training mode": (2, "training.pt2 --trust -o out.pt2", "exported in training mode"),

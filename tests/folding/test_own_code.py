@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -187,3 +189,11 @@ def test_the_forward_asks_for_the_class_of_the_norm() -> None:
     result = bnlint.fold(model, (SQUARE,))
     assert relative_error(expected, outputs(result.model, (SQUARE,))) < 1e-5
     assert "runs otherwise without it" in result.kept[0].reason
+
+
+@pytest.mark.parametrize("move", [lambda y, x: y.to(x), lambda y, _: y.contiguous(), lambda y, _: y.detach().exp()])
+def test_a_buffer_that_is_moved_before_its_use_is_no_difference(move: Callable[[Tensor, Tensor], Tensor]) -> None:
+    model = model_of(lambda m, x: m.bn(m.conv(x)) * move(m.scale, x), conv=conv(), bn=nn.BatchNorm2d(8))
+    model.scale = nn.Buffer(torch.rand(8, 1, 1))
+    planned = bnlint.plan(awkward(model).eval(), inputs=(SQUARE,))
+    assert [item.layer for item in planned.folds] == ["bn"]

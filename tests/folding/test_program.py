@@ -38,6 +38,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "transposed": lambda: Chain(
         conv=nn.ConvTranspose2d(3, 6, 3, stride=2, output_padding=1, groups=3), bn=nn.BatchNorm2d(6)
     ),
+    "constants": lambda: Model(
+        lambda m, x: m.bn(m.conv(x)) * torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 4, 1, 1),
+        conv=nn.Conv2d(3, 4, 1), bn=nn.BatchNorm2d(4),
+    ),
     "linear": lambda: Chain(flat=nn.Flatten(), fc=nn.Linear(192, 5, bias=False), bn=nn.BatchNorm1d(5)),
     "linear with bias": lambda: Chain(flat=nn.Flatten(), fc=nn.Linear(192, 5), bn=nn.BatchNorm1d(5)),
     "downstream": lambda: Chain(bn=nn.BatchNorm2d(3), conv=nn.Conv2d(3, 4, 1)),
@@ -103,11 +107,19 @@ def test_the_plan_of_a_program_is_that_of_its_model(name: str, dialect: str) -> 
     assert {kept.layer for kept in planned.kept} == {kept.layer for kept in expected.kept}
 
 
-def test_the_facts_of_a_program_that_cannot_be_planned_are_unknown() -> None:
+def test_a_program_in_training_mode_decides_that_nothing_can_be_folded() -> None:
     training = exported(awkward(chain()).train(), "TRAINING")
-    found = {record.layer: record.foldable for record in bnlint.inspect(training).norms}
-    assert found == {"bn1": UNKNOWN, "bn2": UNKNOWN}
-    assert {item.code for item in bnlint.check(training).findings} >= {"BN103"}
+    found = {record.layer: (record.foldable, record.fold_obstacle) for record in bnlint.inspect(training).norms}
+    assert found == dict.fromkeys(("bn1", "bn2"), (False, "the program was exported in training mode"))
+    report = bnlint.check(training, profile="deploy")
+    assert {item.code for item in report.findings} == {"BN103"}
+    assert "BN601" not in {item.code for item in report.not_run}
+
+
+def test_the_facts_of_a_program_that_cannot_be_planned_are_unknown() -> None:
+    program = exported(awkward(chain()).eval(), "TRAINING")
+    program.example_inputs = None
+    assert {record.foldable for record in bnlint.inspect(program).norms} == {UNKNOWN}
 
 
 def test_the_original_is_untouched() -> None:
@@ -171,9 +183,75 @@ def test_computed_statistics_are_kept_with_the_reason() -> None:
         )
     )  # fmt: skip
     done = fold_program(exported(model, "TRAINING"))
-    assert [item.reason for item in done.result.kept] == [
-        "the program computes its statistics or its affine, or shares them between calls that differ"
+    assert [(item.layer, item.reason) for item in done.result.kept] == [
+        ("bn", "the program computes its statistics or its affine")
     ]
+
+
+class Named(nn.Module):
+    """Calls a function with tensors of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.mean, self.scale = nn.Buffer(torch.rand(4)), nn.Parameter(torch.rand(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(self.conv(x), self.mean, self.mean + 1, self.scale, self.mean)
+
+
+class Within(nn.Module):
+    """One BatchNorm in a graph of its own, and one outside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.inner = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+        self.last, self.outer = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.inner(self.conv(x))
+        return self.outer(self.last(x))
+
+
+STAYING: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
+    "no statistics": (
+        lambda: Chain(conv=nn.Conv2d(3, 4, 1), bn=nn.BatchNorm2d(4, track_running_stats=False)),
+        "bn", "it keeps no running statistics",
+    ),
+    "the model itself": (lambda: nn.BatchNorm2d(3), "", "its statistics and its affine have other names"),
+    "in a function": (Named, "", "the program computes its statistics or its affine"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["TRAINING", "ATEN"])
+@pytest.mark.parametrize("name", STAYING)
+def test_what_stays_is_named_as_the_facts_name_it(name: str, dialect: str) -> None:
+    make, layer, reason = STAYING[name]
+    program = exported(awkward(make()).eval(), dialect)
+    (kept,) = fold_program(program).result.kept
+    assert kept.layer == layer
+    assert kept.reason.startswith(reason)
+    (record,) = bnlint.inspect(program).norms
+    assert (record.layer, record.foldable, record.fold_obstacle) == (layer, False, kept.cause)
+
+
+def test_a_batch_norm_in_a_graph_within_the_graph_is_named() -> None:
+    model = awkward(Within())
+    done = fold_program(exported(model, "TRAINING"))
+    assert [item.layer for item in done.result.folds] == ["outer"]
+    assert [(item.layer, "`torch.no_grad()`" in item.reason) for item in done.result.kept] == [("inner", True)]
+    assert difference(model, done.program) < 2e-5
+    found = {record.layer: record.foldable for record in bnlint.inspect(exported(model, "TRAINING")).norms}
+    assert found == {"inner": False, "outer": True}
+    decomposed = fold_program(exported(model, "ATEN"))
+    assert [item.layer for item in decomposed.result.folds] == ["inner", "outer"]
+
+
+def test_a_decomposed_instance_norm_is_no_business_of_folding() -> None:
+    model = Chain(conv=nn.Conv2d(3, 4, 1), norm=nn.InstanceNorm2d(4, affine=True, track_running_stats=True))
+    done = fold_program(exported(awkward(model), "ATEN"))
+    assert (done.result.folds, done.result.kept) == ((), ())
 
 
 def test_a_program_of_a_model_in_training_mode() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,33 @@ def test_a_decomposed_program_in_eval_mode_keeps_its_layers() -> None:
     assert [(record.layer, record.uses_batch_statistics) for record in table.norms] == [("bn1", False), ("bn2", False)]
     assert [record.fed_by for record in table.norms] == [{"convolution"}, {"convolution"}]
     assert [record.feeds for record in table.norms] == [{"activation"}, {"activation"}]
+
+
+class Instances(nn.Module):
+    def __init__(self, **options: bool) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.InstanceNorm2d(4, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(F.instance_norm(self.norm(self.conv(x))))
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"affine": True}, {"affine": True, "track_running_stats": True}], ids=str)
+def test_a_decomposed_instance_norm_is_no_batch_norm(options: dict[str, bool], samples: int, tmp_path: Path) -> None:
+    """Core operators have none: torch writes a BatchNorm of one sample, which trains where it keeps no statistics."""
+    model = with_plausible_statistics(Instances(**options)).eval()
+    program = torch.export.export(model, (images()[:samples],))
+    decomposed = program.run_decompositions()
+    torch.export.save(decomposed, tmp_path / "model.pt2")
+    expected = bnlint.inspect(program)
+    for target in (decomposed, tmp_path / "model.pt2"):
+        table = bnlint.inspect(target)
+        assert [record.kind for record in table.norms] == ["instance_norm", "instance_norm"]
+        assert facts(table, SHARED) == facts(expected, SHARED)
+        assert {item.code for item in bnlint.check(target).findings} == {
+            item.code for item in bnlint.check(program).findings
+        }
 
 
 def test_dynamic_axes_have_the_sizes_of_the_example() -> None:

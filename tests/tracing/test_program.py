@@ -86,6 +86,18 @@ def resnet() -> nn.Module:
     return torchvision.models.resnet18()  # type: ignore[no-any-return]
 
 
+class TwoNames(nn.Module):
+    """One BatchNorm under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.layers = nn.ModuleList([self.conv, self.norm])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
 def of_timm(name: str) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         import timm
@@ -112,6 +124,8 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "tokens": lambda: exported(RecurrentTokens, (torch.randn(2, 5, 6),), False),
     "functional": lambda: exported(Functional, (images(),), False),
     "other kinds": lambda: exported(OtherKinds, (images(),), False),
+    "a layer under two names": lambda: exported(TwoNames, (images(),), False),
+    "a layer under two names, strict": lambda: exported(TwoNames, (images(),), False, strict=True),
     "parts": lambda: exported(Parts, (images(), True, 3), False),
     "recurrent, in training mode": lambda: exported(Recurrent, (torch.randn(2, 7, 6),), True),
     "bfloat16": lambda: exported(lambda: ConvNet().bfloat16(), (images().bfloat16(),), False),
@@ -165,6 +179,18 @@ def test_facts_and_findings_of_a_file_are_those_of_the_live_program(name: str, t
         (item.code, item.layers) for item in of_live.findings
     ]
     assert of_file.coverage == of_live.coverage
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_layer_under_two_names_is_one_layer(strict: bool, tmp_path: Path) -> None:
+    live = exported(TwoNames, (images(),), False, strict=strict)
+    torch.export.save(live, tmp_path / "model.pt2")
+    for target in (live, tmp_path / "model.pt2"):
+        (record,) = bnlint.inspect(target).norms
+        assert record.calls == 1
+        report = bnlint.check(target, trust=True, require="BN601")
+        assert {item.code for item in report.findings} <= {"BN601", "BN602"}
+        assert not report.unanalysed
 
 
 @pytest.fixture(scope="module")
