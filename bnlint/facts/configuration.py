@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Final, TypedDict
 
@@ -23,8 +24,9 @@ class Configuration(TypedDict):
 
 
 def number(value: object) -> float | None:
-    """A value if it is a number, else `None`."""
-    return value if isinstance(value, (int, float)) else None
+    """A value if it is a number that a float can hold, else `None`."""
+    too_large = isinstance(value, int) and abs(value) > sys.float_info.max
+    return value if isinstance(value, (int, float)) and not too_large else None
 
 
 def eps_among(attribute: Callable[[str], object]) -> float | None:

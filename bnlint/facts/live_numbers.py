@@ -23,11 +23,17 @@ def of_tensor(tensor: Tensor) -> Numbers:
     """The numbers of a tensor on any device; it is not copied where it lies in CPU memory."""
     parameter = isinstance(tensor, nn.Parameter)
     dtype = str(tensor.dtype).removeprefix("torch.")
-    if isinstance(tensor, UninitializedTensorMixin):
+    if isinstance(tensor, UninitializedTensorMixin) or tensor.is_nested:
         return Numbers(dtype, None, None, parameter)
 
     def read() -> numpy.ndarray:
-        values = tensor.detach().resolve_conj()
+        values = tensor.detach().resolve_conj().resolve_neg()
         return (values if values.dtype in _NUMPY_HAS else values.float()).cpu().numpy()
 
-    return Numbers(dtype, tuple(tensor.shape), None if tensor.is_meta else read, parameter)
+    return Numbers(dtype, tuple(tensor.shape), read if _holds_values(tensor) else None, parameter)
+
+
+def _holds_values(tensor: Tensor) -> bool:
+    """Whether a tensor holds its values one after the other; sparse, quantised and wrapping ones hold others."""
+    plain = type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__  # wrappers and fake tensors have their own
+    return plain and tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized

@@ -106,7 +106,9 @@ def statistics_facts(tensors: NormTensors, ranges: Ranges | None = None) -> Stat
 def _counted(counter: Numbers | None) -> Maybe[int | None]:
     if counter is None:
         return None
-    return UNKNOWN if counter.read is None or counter.size != 1 else int(counter.values.flat[0])
+    if counter.read is None or counter.size != 1 or not numpy.isfinite(counter.values).all():
+        return UNKNOWN
+    return int(counter.values.flat[0].real)
 
 
 def _zero_and_one(zero: Maybe[Range | None], one: Maybe[Range | None]) -> Maybe[bool | None]:

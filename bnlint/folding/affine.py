@@ -44,4 +44,4 @@ def affine_of(layer: nn.Module, *tensors: Tensor) -> Affine:
 def _double(tensor: object) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise TypeError("a BatchNorm without running statistics has no fixed affine")
-    return tensor.detach().double()
+    return tensor.detach().double().flatten()  # (1, C, 1, 1) will do for PyTorch too

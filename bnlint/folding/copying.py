@@ -8,6 +8,9 @@ from typing import TypeVar
 
 from torch import nn
 
+from bnlint.artifacts.user_code import first_line
+from bnlint.errors import NotAnalysedError
+
 _Module = TypeVar("_Module", bound=nn.Module)
 _CONTAINERS = frozenset({dict, OrderedDict, set, list})
 
@@ -21,9 +24,16 @@ def copied(model: _Module, memo: dict[int, object]) -> _Module:
     Args:
         model: The model; it is not changed.
         memo: What stands for which object, by the identity of the object; it grows as that of `copy.deepcopy` does.
+
+    Raises:
+        NotAnalysedError: If it holds something that cannot be copied, such as a lock, or a weight of `weight_norm`.
     """
-    for module in model.modules():
+    for module in nn.Module.modules(model):
         for value in vars(module).values():
             if type(value) in _CONTAINERS and not value and id(value) not in memo:
                 memo[id(value)] = type(value)()
-    return copy.deepcopy(model, memo)
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as error:  # the classes of what it holds may raise anything
+        cause = f"The model cannot be copied, as `copy.deepcopy` does it: {type(error).__name__}: {first_line(error)}."
+        raise NotAnalysedError(cause, "Take out what cannot be copied, and fold then.") from error

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bnlint.artifacts.user_code import first_line
-from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
 from bnlint.folding.apply import apply_plan, folded_copy
 from bnlint.folding.assumed_rank import folds_of_assumed_rank
@@ -21,6 +21,7 @@ from bnlint.folding.prove import Proof, prove, random_inputs
 from bnlint.folding.randomness import refuse_randomness
 from bnlint.folding.rehearsal import rehearsed_plan
 from bnlint.folding.within_precision import Replan, cast_within_precision, within_precision
+from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
@@ -234,6 +235,8 @@ def _prove(
     try:
         with torch.random.fork_rng(devices):  # dropout that ignores the mode draws from the state of the caller
             return prove(model, folded, planned, examples, planned_on)
+    except BnlintError:
+        raise
     except Exception as error:  # the code of a model may raise anything
         shapes = "; ".join(dict.fromkeys(map(str, examples)))
         cause = f"The proof could not be run with {shapes}: {type(error).__name__}: {first_line(error)}."
@@ -258,12 +261,17 @@ def _proof_inputs(example: Inputs, model: nn.Module) -> list[Inputs]:
 
 def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
     """Refuse what would fold a mistake into the weights for good."""
+    if any(lacks_values(tensor) and not tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise NotAnalysedError("The model has no weights: its tensors are fake.", "Load weights first.")
     for item in planned.folds:
+        for path in (item.layer, *item.into):
+            layer = model.get_submodule(path)
+            if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
+                raise NotAnalysedError(f"{path} has no weights: it is on the meta device.", "Load weights first.")
         layer = model.get_submodule(item.layer)
-        if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
-            raise NotAnalysedError(f"{item.layer} has no weights: it is on the meta device.", "Load weights first.")
         affine = affine_of(layer)
-        numbers = (affine.scale, affine.shift, *layer.buffers())  # an infinite variance hides in a scale of 0
+        kept = (buffer for name, buffer in layer.named_buffers() if name != "num_batches_tracked")
+        numbers = (affine.scale, affine.shift, *kept)  # an infinite variance hides in a scale of 0
         if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
             raise NotAnalysedError(f"The statistics or the affine of {item.layer} are not finite.", "See BN502, BN503.")
     fresh = [item.layer for item in planned.folds if _never_updated(model.get_submodule(item.layer))]
@@ -276,6 +284,6 @@ def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
 
 def _never_updated(layer: nn.Module) -> bool:
     counter = getattr(layer, "num_batches_tracked", None)
-    if counter is None or int(counter) != 0:
+    if not isinstance(counter, Tensor) or bool(counter.any()):
         return False
     return not bool(layer.running_mean.any()) and bool((layer.running_var == 1).all())  # type: ignore[operator,union-attr]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from numbers import Real
 
 import numpy
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnlint.folding.beside import Beside
@@ -135,6 +136,8 @@ class _Planner:
         self._uses.require_own_tensors(call.layer, module, calls)
         if isinstance(module, _BatchNorm) and module.num_features == 0:
             raise CannotFoldError("its number of features is not known yet")
+        if not isinstance(getattr(module, "eps", 1e-5), (Real, Tensor)):
+            raise CannotFoldError("its eps is a {}, which is no number", type(module.eps).__name__)
         self._require_own_arguments(call, module)
 
     def _require_own_arguments(self, call: NormCall, module: nn.Module) -> None:

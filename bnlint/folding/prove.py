@@ -102,7 +102,7 @@ def prove(
 
 
 def _comparable(plan: Plan) -> list[str]:
-    """The folded layers whose own output is as before: the last that its carriers took, and none beside it."""
+    """The folded layers whose own output is as before: the last that its carriers took, no carriers themselves."""
     last: dict[str, str] = {}
     for fold in plan.folds:
         for change in fold.changes:
@@ -111,7 +111,8 @@ def _comparable(plan: Plan) -> list[str]:
     return [
         fold.layer
         for fold in plan.folds
-        if all(change.side is Side.OUTPUT and last[change.carrier] == fold.layer for change in fold.changes)
+        if fold.layer not in last
+        and all(change.side is Side.OUTPUT and last[change.carrier] == fold.layer for change in fold.changes)
     ]
 
 
@@ -143,6 +144,12 @@ def output_difference(model: nn.Module, inputs: Sequence[Inputs]) -> float:
         torch.manual_seed(1)
         worst = max(worst, _relative(first, _run(as_it_is(model), example)[0]))
     return worst
+
+
+def has_finite_outputs(model: nn.Module, inputs: Sequence[Inputs]) -> bool:
+    """Whether a model gives finite outputs on all inputs, in its own data type."""
+    outputs = [tensor for item in inputs for tensor in _run(as_it_is(model), item)[0]]
+    return all(bool(torch.isfinite(tensor).all()) for tensor in outputs)
 
 
 def random_inputs(example: Inputs, model: nn.Module, seed: int = 0) -> Inputs:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bnlint.errors import NotAnalysedError
-from bnlint.folding.prove import TOLERANCES, output_difference
+from bnlint.folding.prove import TOLERANCES, has_finite_outputs, output_difference
 from bnlint.folding.variants import dtype_of
 from bnlint.tracing.dropout import dropout_of, place_of_call
 from bnlint.tracing.inputs import Inputs
@@ -26,12 +26,14 @@ def refuse_randomness(model: nn.Module, trace: Trace, inputs: Sequence[Inputs]) 
         inputs: Inputs with values, on which the proof failed.
 
     Raises:
-        NotAnalysedError: If its outputs differ between two runs by more than what a fold may change.
+        NotAnalysedError: If its outputs differ between two runs by more than what a fold may change, or are not finite.
     """
     devices = {tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda}
     with torch.random.fork_rng(devices):
         if output_difference(model, inputs) <= TOLERANCES.get(dtype_of(model), 1e-3):
             return
+        if not has_finite_outputs(model, inputs):
+            raise NotAnalysedError("The outputs of the model are not finite, so no fold of it can be proved.")
     cause = "The model gives other outputs each time that it is run, so no fold of it can be proved."
     layers, others = _active_dropout(trace)
     places = [*layers, *others]

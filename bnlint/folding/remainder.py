@@ -26,9 +26,9 @@ class Remainder:
     def build(self, layer: nn.Module) -> nn.Module:
         """The module that takes the place of the layer; it pickles without bnlint and keeps its children's names."""
         if not self.names:
-            return nn.Identity().train(layer.training)
+            return nn.Identity().train(bool(layer.training))
         children = OrderedDict((name, layer.get_submodule(name)) for name in self.names)
-        return nn.Sequential(children).train(layer.training)
+        return nn.Sequential(children).train(bool(layer.training))
 
 
 def nodes_inside(trace: Trace) -> Mapping[str, Sequence[fx.Node]]:

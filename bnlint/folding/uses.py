@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.tracing.norms import has_torch_forward
+from bnlint.tracing.norms import has_replaced_forward, has_torch_forward
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
 from bnlint.tracing.whole_layers import is_whole
+
+_TENSORS = ("weight", "bias", "running_mean", "running_var")
+_FOLDED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 _SHAPE_ONLY = frozenset({"reshape_as", "view_as", "expand_as", "type_as"})
 """Operators that read of their second argument its shape or dtype only."""
@@ -93,12 +97,15 @@ class Uses:
         """
         if not is_whole(module):
             raise CannotFoldError("{} ({}) lacks attributes of the layer it is made of", path, type(module).__name__)
+        if has_replaced_forward(module):
+            raise CannotFoldError("{} has a forward that was set on the layer itself", path)
         if module._forward_hooks or module._forward_pre_hooks:
             raise CannotFoldError("{} has a forward hook", path)
         if module._backward_hooks or module._backward_pre_hooks:
             raise CannotFoldError("{} has a backward hook", path)
         if parametrize.is_parametrized(module):
             raise CannotFoldError("{} is parametrised: call torch.nn.utils.parametrize.remove_parametrizations", path)
+        _require_plain_tensors(path, module)
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is None:
                 continue
@@ -138,6 +145,29 @@ class Uses:
     def value_users(self, node: fx.Node) -> list[fx.Node]:
         """The users that read the values of a node, and not only its shape."""
         return [user for user in node.users if not _reads_shape_only(user, node)]
+
+
+def _require_plain_tensors(path: str, module: nn.Module) -> None:
+    for name in _TENSORS:
+        value = getattr(module, name, None)
+        if value is None:
+            continue
+        if not any(value is own.get(name) for own in (module._parameters, module._buffers, vars(module))):
+            raise CannotFoldError("{}.{} is computed each time that it is read", path, name)
+        if not isinstance(value, Tensor):
+            raise CannotFoldError("{}.{} is no tensor", path, name)
+        form = _unusual_form(value)
+        if form:
+            raise CannotFoldError("{}.{} is kept in a form that cannot be folded: {}", path, name, form)
+
+
+def _unusual_form(tensor: Tensor) -> str:
+    """How a tensor holds its values, if not as floating-point numbers in memory."""
+    if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        return type(tensor).__name__  # it wraps others, as distributed and quantised weights do
+    if tensor.layout is not torch.strided:
+        return str(tensor.layout).removeprefix("torch.")
+    return "" if tensor.dtype in _FOLDED_TYPES else str(tensor.dtype).removeprefix("torch.")
 
 
 def _reads_shape_only(user: fx.Node, node: fx.Node) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.structural_copy import StructuralCopy
@@ -113,7 +114,7 @@ def why_not(model: nn.Module, asked: bool) -> str:
     tensors = [*model.parameters(), *model.buffers()]
     if any(isinstance(tensor, UninitializedTensorMixin) for tensor in tensors):
         return "its weights get their shapes at the first forward, which has not been"
-    if any(tensor.is_meta for tensor in tensors):
+    if any(map(lacks_values, tensors)):
         return "its weights hold no values"
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if size > LARGEST_UNASKED and not asked:

@@ -38,14 +38,12 @@ def observe_run(running: RunningCopy, inputs: Inputs, training_step: bool) -> Dr
     """
     reasons: dict[str, str] = {}
     with running.state_kept():
-        running.module.eval()
         moved = _try(reasons, "moved_in_eval", lambda: _moved_in_eval(running, inputs))
         mixed = None
         if moved is not None:
             mixed = _try(reasons, "batch_dependence", lambda: observe_batch_dependence(running, inputs))
         updates = None
         if training_step:
-            running.module.train()
             updates = _try(reasons, "updates", lambda: _updates(running, at_least_two(inputs)))
     if moved is None:
         reasons["batch_dependence"] = reasons["moved_in_eval"]  # the same run, which need not fail twice
@@ -64,6 +62,7 @@ def _try(reasons: dict[str, str], name: str, observe: Callable[[], T]) -> T | No
 
 
 def _moved_in_eval(running: RunningCopy, inputs: Inputs) -> dict[str, bool]:
+    running.module.eval()
     before = {path: [tensor.clone() for tensor in statistics] for path, statistics in _statistics(running)}
     running.run(inputs)
     after = dict(_statistics(running))
@@ -87,6 +86,7 @@ def _statistics(running: RunningCopy) -> Iterator[tuple[str, list[Tensor]]]:
 
 def _updates(running: RunningCopy, inputs: Inputs) -> dict[str, int]:
     """How far one forward and backward moves each `num_batches_tracked`: gradient checkpointing runs forward again."""
+    running.module.train()
     running.restore()
     before = dict(_counters(running))
     with torch.enable_grad():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch._subclasses import FakeTensor
 
 from bnlint.tracing.emission import Emission
 
@@ -42,3 +44,8 @@ def _is_device(value: Any) -> bool:
 
 
 _DEVICE_TYPES = frozenset({"cpu", "cuda", "mps", "xpu", "meta", "hpu", "xla"})
+
+
+def lacks_values(tensor: Tensor) -> bool:
+    """Whether a tensor is on the meta device, or of `FakeTensorMode`, where to read its memory would crash Python."""
+    return tensor.is_meta or isinstance(tensor, FakeTensor)

@@ -41,6 +41,9 @@ FUNCTIONS: dict[Callable[..., Any], NormKind] = {
 }
 """Kind of each functional form."""
 
+_OF_A_CALL = frozenset({"forward", "_conv_forward"})
+"""The methods of a layer that do its computation."""
+
 _known: dict[type, NormKind | None] = {}
 
 
@@ -77,5 +80,12 @@ def is_frozen_batch_norm(module: nn.Module) -> bool:
 
 def has_torch_forward(module: nn.Module) -> bool:
     """Whether the code of `forward` is PyTorch's own, so that a subclass adds nothing to the computation."""
+    if isinstance(module, torch.jit.ScriptModule) or has_replaced_forward(module):
+        return False
     forward = type(module).forward
     return (getattr(forward, "__module__", None) or "").startswith(("torch.nn.", "torch.ao.nn."))
+
+
+def has_replaced_forward(module: nn.Module) -> bool:
+    """Whether the code that computes was set on the layer itself (`layer.forward = …`), past its class."""
+    return not _OF_A_CALL.isdisjoint(vars(module))

@@ -17,6 +17,7 @@ from bnlint.tracing.norm_calls import find_norm_calls
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.parts import add_parts
 from bnlint.tracing.record import Record, record
+from bnlint.tracing.sound_tree import require_sound_tree
 from bnlint.tracing.suggest_input import suggested_flags
 from bnlint.tracing.symbolic import Symbolic, symbolic
 from bnlint.tracing.trace import Trace
@@ -42,8 +43,12 @@ def trace_module(
             model from a file of unknown origin can ask for any amount of memory.
 
     Returns:
-        The trace. Tracing never raises because of the model: the reason of a failure is in `Trace.reason`.
+        The trace. The reason of a failure of the model's code is in `Trace.reason`.
+
+    Raises:
+        NotAnalysedError: The modules of the model cannot be listed.
     """
+    require_sound_tree(model)
     deadline = time.monotonic() + timeout
     best: tuple[Record, Inputs] | None = None
     for candidate in [inputs] if inputs is not None else guesses(model):

@@ -22,6 +22,8 @@ from torch._ops import OperatorBase, OpOverloadPacket
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from bnlint.artifacts.names import joined
+from bnlint.artifacts.user_code import first_line
+from bnlint.errors import NotAnalysedError
 from bnlint.tracing.opaque import ScriptStandIn
 
 TensorCopy = Callable[[Tensor], Tensor]
@@ -50,6 +52,7 @@ def meta_tensor(tensor: Tensor) -> Tensor:
     if (
         tensor.layout is not torch.strided
         or tensor.is_quantized
+        or tensor.is_nested
         or type(tensor) not in (Tensor, nn.Parameter, nn.Buffer)
     ):
         return _meta_of_unusual(tensor)
@@ -109,6 +112,9 @@ class StructuralCopy:
             `named_modules` gives them, others the way by which they were found (`blocks[3]`).
         registered: Identities of the copies that are in the module tree.
         originals: The original of each copied module or tensor by the identity of the copy.
+
+    Raises:
+        NotAnalysedError: An attribute cannot be copied: a chain of ten thousand objects, say.
     """
 
     def __init__(self, module: nn.Module, tensor_copy: TensorCopy) -> None:
@@ -121,7 +127,11 @@ class StructuralCopy:
         self.originals: dict[int, Any] = {}
         self.modules: list[nn.Module] = []
         self.tensor_paths: dict[int, str] = {}
-        self.module = cast(nn.Module, self._copy(module, ""))
+        try:
+            self.module = cast(nn.Module, self._copy(module, ""))
+        except Exception as error:  # the classes of what it holds may raise anything
+            cause = f"The model cannot be copied for a run: {type(error).__name__}: {first_line(error)}."
+            raise NotAnalysedError(cause, "Take out of its attributes what is no part of the model.") from error
 
     def memo_of(self, original: object) -> Any:
         """The copy of an object of the original model."""

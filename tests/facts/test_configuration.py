@@ -35,4 +35,4 @@ def test_dims_by_the_name_of_the_class(name: str, dims: int | None) -> None:
 
 
 def test_what_is_no_number_is_none() -> None:
-    assert [number(value) for value in (0.1, 0, None, "0.1")] == [0.1, 0, None, None]
+    assert [number(value) for value in (0.1, 0, None, "0.1", 10**400)] == [0.1, 0, None, None, None]

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.testing._internal.two_tensor import TwoTensor
 
 from bnlint.facts.layers import norm_tensors
 from bnlint.facts.layers import tensors_of as tensors
@@ -125,3 +126,31 @@ def test_reading_changes_nothing() -> None:
     statistics_facts(tensors(layer))
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
     assert [tensor._version for tensor in layer.state_dict().values()] == versions
+
+
+@pytest.mark.parametrize(
+    ("counter", "counted"),
+    [(3.0, 3), (float("nan"), UNKNOWN), (float("inf"), UNKNOWN), ([1, 2], UNKNOWN), ([], UNKNOWN), (True, 1)],
+)
+def test_a_counter_that_is_no_count_says_nothing(counter: object, counted: object) -> None:
+    layer = nn.BatchNorm1d(3)
+    layer.num_batches_tracked = torch.tensor(counter)
+    assert statistics_facts(tensors(layer))["batches_counted"] == counted
+
+
+@pytest.mark.parametrize("kind", ["sparse", "quantised", "nested", "negated", "wrapped", "torch's own layout"])
+def test_tensors_that_do_not_hold_plain_values_are_unknown_or_read_right(kind: str) -> None:
+    values = torch.tensor([0.5, -0.25, 0.0])
+    mean = {
+        "sparse": values.to_sparse,
+        "quantised": lambda: torch.quantize_per_tensor(values, 0.25, 0, torch.qint8),
+        "nested": lambda: torch.nested.nested_tensor([values]),
+        "negated": lambda: torch.conj(torch.complex(values, -values)).imag,
+        "wrapped": lambda: TwoTensor(values, values),
+        "torch's own layout": values.to_mkldnn,
+    }[kind]()
+    layer = nn.BatchNorm1d(3)
+    layer._buffers["running_mean"] = mean
+    facts = statistics_facts(tensors(layer))
+    assert facts["statistics_at_initial_values"] is (False if kind == "negated" else UNKNOWN)
+    assert facts["negative_variances"] == 0

@@ -86,6 +86,7 @@ def test_a_healthy_model_in_any_mode(batch: int) -> None:
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_samples_that_meet_are_found_where_they_meet(batch: int) -> None:
+    torch.manual_seed(0)  # with some weights no value passes the activation
     inner = nn.Sequential(nn.Linear(4, 4), ByHand(), nn.ReLU())
     found = run(nn.Sequential(nn.Linear(4, 4), inner, nn.Linear(4, 2)), torch.randn(batch, 4))
     assert found.batch_dependence is not None
@@ -154,3 +155,14 @@ def test_the_model_is_untouched_with_its_gradients_and_the_random_state() -> Non
     before = snapshot(model)
     run(model, inputs)
     assert snapshot(model) == before
+
+
+def test_a_model_without_modes_says_so() -> None:
+    program = torch.export.export(
+        nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)).eval(), (torch.randn(2, 3, 4, 4),)
+    )
+    found = run(program.module(), torch.randn(2, 3, 4, 4))
+    assert found.moved_in_eval is None
+    assert all(
+        "Calling eval() is not supported" in found.reasons[name] for name in ("moved_in_eval", "batch_dependence")
+    )

@@ -25,7 +25,8 @@ from bnlint.artifacts.inert.objects import (
     TensorNode,
 )
 from bnlint.artifacts.known.names import KnownNames, NotKnownCodeError
-from bnlint.artifacts.known.soundness import check_configuration, check_nesting, check_state
+from bnlint.artifacts.known.soundness import check_configuration, check_state
+from bnlint.artifacts.module_tree import EndlessTreeError, require_finite
 from bnlint.artifacts.user_code import first_line, user_code
 
 DEEPEST: Final = 100
@@ -58,9 +59,11 @@ def build(nodes: Sequence[Node], names: KnownNames, tensor: Callable[[Any], Tens
         model = builder.value(Reference(0))
         if not isinstance(model, nn.Module):
             raise NotKnownCodeError("no module")
-        check_nesting(model, DEEPEST)
+        require_finite(model, DEEPEST)
     except NotKnownCodeError as error:
         raise NotBuiltError(f"{builder.where} holds {error}") from error
+    except EndlessTreeError as error:
+        raise NotBuiltError(f"{builder.where} holds a module, {error}") from error
     return model
 
 
@@ -159,7 +162,7 @@ class _Builder:
         self._made[index] = made
         try:
             own = object.__getattribute__(made, "__dict__")
-        except AttributeError as error:
+        except Exception as error:  # there is none, or a property of that name may raise anything
             raise NotKnownCodeError(f"a pickled `{node.maker.module}.{node.maker.name}`") from error
         own.update({name: self._named(name, item) for name, item in node.attributes.items()})
         return made

@@ -11,6 +11,7 @@ import msgspec
 from torch import Tensor, nn
 
 from bnlint.artifacts.known.names import NotKnownCodeError
+from bnlint.artifacts.user_code import first_line, user_code
 
 
 def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
@@ -21,7 +22,7 @@ def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
         state: Its attributes by name, as they will be set.
 
     Raises:
-        NotKnownCodeError: It has hooks, replaces its own methods, or a table holds what does not belong there.
+        NotKnownCodeError: It has hooks, or something in place of a method, or a table holds what does not belong there.
     """
     if "training" not in state:
         raise NotKnownCodeError(f"a `{kind.__name__}`", "which has no `training`")
@@ -40,6 +41,10 @@ def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
         # `_compiled_call_impl` is None in the class, and called before `forward` where it is anything else.
         if callable(value) and (hasattr(nn.Module, name) or callable(inspect.getattr_static(kind, name, None))):
             raise NotKnownCodeError(f"a function in place of the method `{name}` of a `{kind.__name__}`")
+        if callable(getattr(nn.Module, name, None)):
+            raise NotKnownCodeError(
+                f"a `{type(value).__name__}` in place of the method `{name}` of a `{kind.__name__}`"
+            )
 
 
 def check_configuration(made: nn.Module) -> None:
@@ -54,17 +59,27 @@ def check_configuration(made: nn.Module) -> None:
         NotKnownCodeError: An attribute is missing, or of another type.
     """
     kind = type(made)
-    absent = next((name for name in (*vars(nn.Module()), *_promised(kind)) if not hasattr(made, name)), "")
-    if absent:
-        raise NotKnownCodeError(f"a `{kind.__name__}`", f"which has no `{absent}`")
-    for name, hint in _promised(kind).items():
+    promised = dict.fromkeys(vars(nn.Module()), Any) | _promised(kind)
+    for name, hint in promised.items():
+        value = _attribute(made, name)
         try:
-            msgspec.convert(getattr(made, name), hint)
+            msgspec.convert(value, hint)
         except msgspec.ValidationError as error:
-            value = type(getattr(made, name)).__name__
-            raise NotKnownCodeError(f"a `{kind.__name__}`", f"whose `{name}` is a `{value}`") from error
+            why = f"whose `{name}` is a `{type(value).__name__}`"
+            raise NotKnownCodeError(f"a `{kind.__name__}`", why) from error
         except TypeError:
             continue  # torch annotates a few with what msgspec cannot check, such as two kinds of sequences
+
+
+def _attribute(made: nn.Module, name: str) -> Any:
+    try:
+        with user_code():
+            return getattr(made, name)
+    except AttributeError as error:
+        raise NotKnownCodeError(f"a `{type(made).__name__}`", f"which has no `{name}`") from error
+    except (Exception, SystemExit) as error:  # a property of a class of an admitted package may raise anything
+        why = f"whose `{name}` cannot be read ({type(error).__name__}: {first_line(error)})"
+        raise NotKnownCodeError(f"a `{type(made).__name__}`", why) from error
 
 
 def _promised(kind: type[nn.Module]) -> dict[str, Any]:
@@ -82,30 +97,3 @@ def _lenient(hint: Any) -> Any:
     if hint is bool:
         return bool | int
     return hint | None if get_origin(hint) in (Union, types.UnionType) else hint
-
-
-def check_nesting(model: nn.Module, deepest: int) -> None:
-    """Check that the module tree ends: no module contains itself, or nests without measure.
-
-    Args:
-        model: The root.
-        deepest: The most levels.
-
-    Raises:
-        NotKnownCodeError: One does.
-    """
-    done: set[int] = set()
-    path = [(model, iter(model._modules.values()))]
-    on_path = {id(model)}
-    while path:
-        module, children = path[-1]
-        child = next((child for child in children if child is not None and id(child) not in done), None)
-        if child is None:
-            done.add(id(module))
-            on_path.discard(id(module))
-            path.pop()
-            continue
-        if id(child) in on_path or len(path) >= deepest:
-            raise NotKnownCodeError("a module", "which contains itself or nests too deep")
-        on_path.add(id(child))
-        path.append((child, iter(child._modules.values())))

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+import bnlint
 from bnlint.artifacts.known.packages import admitted
 from bnlint.artifacts.read import read
 from bnlint.errors import UsageError
@@ -22,6 +25,13 @@ def nested(depth: int) -> Call:
     inner = module(IDENTITY)
     for _ in range(depth):
         inner = module(SEQUENTIAL, _modules={"0": inner})
+    return inner
+
+
+def doubled(depth: int) -> nn.Module:
+    inner: nn.Module = nn.BatchNorm2d(3)
+    for _ in range(depth):
+        inner = nn.Sequential(inner, inner)
     return inner
 
 
@@ -66,6 +76,7 @@ def hostile(canary: Path) -> dict[str, tuple[Any, str]]:
         "os": (module(Name("os", "system")), "`os`"),
         "another forward": (module(LINEAR, forward=Name("torch.nn.functional", "relu")), "the method `forward`"),
         "another call": (module(LINEAR, _call_impl=operator("relu")), "the method `_call_impl`"),
+        "no method": (module(LINEAR, get_submodule=[1]), "a `list` in place of the method `get_submodule`"),
         "a compiled call": (module(LINEAR, _compiled_call_impl=operator("relu")), "the method `_compiled_call_impl`"),
         "a hook": (module(LINEAR, _forward_hooks={0: Name("torch.nn.functional", "relu")}), "a hook"),
         "no table": (module(LINEAR, _forward_hooks=5), "`_forward_hooks` is a `int`"),
@@ -223,3 +234,10 @@ def _named(value: Any, package: str) -> Any:
         case dict():
             return {key: _named(item, package) for key, item in value.items()}
     return value
+
+
+def test_modules_in_places_without_number_are_not_traced(tmp_path: Path) -> None:
+    torch.save(doubled(40), tmp_path / "model.pt")
+    report = bnlint.check(tmp_path / "model.pt")
+    assert report.coverage.kinds == {"batch_norm": 1}
+    assert any("holds modules under more than 1000000 paths" in note for note in report.coverage.notes)

@@ -82,3 +82,23 @@ def test_a_configuration_that_cannot_be_gives_no_input(size: Any, tmp_path: Path
     model = with_attribute(nn.Sequential(nn.BatchNorm2d(4)), "pretrained_cfg", {"input_size": size})
     torch.save(model, tmp_path / "model.pt")
     assert bnlint.check(tmp_path / "model.pt").coverage.layers == 1
+
+
+class Secretive(nn.Linear):
+    @property
+    def in_features(self) -> int:  # type: ignore[override]
+        raise ValueError("not for everybody")
+
+    @in_features.setter
+    def in_features(self, value: int) -> None:
+        pass
+
+
+def test_a_property_of_an_admitted_class_may_raise(tmp_path: Path) -> None:
+    torch.save(nn.Sequential(Secretive(4, 4), nn.BatchNorm1d(4)), tmp_path / "model.pt")
+    said = " ".join(bnlint.check(tmp_path / "model.pt", allow="tests").coverage.notes)
+    assert "whose `in_features` cannot be read (ValueError: not for everybody)" in said
+
+
+def test_a_property_of_a_live_layer_may_raise() -> None:
+    assert bnlint.check(nn.Sequential(Secretive(4, 4), nn.BatchNorm1d(4))).coverage.layers == 1
