@@ -31,10 +31,12 @@ class Artifact:
         tensors: The weights by name, with wrapper prefixes removed; empty where `module` holds them. Those of a file
             are on the meta device where they are larger than any of a normalisation layer.
         weights_form: Form of the file whose weights were loaded into `module`; empty where there is none.
+        weights_saved: That file, as data, where it was read as such.
         mode_known: Whether the training flags of `module`, or of the saved modules, were set by the owner. False where
             bnlint put a factory and a weights file together: then the flags are whatever the constructor left.
         notes: Remarks for the report, such as the checkpoint key that was read.
-        not_live: Why the saved modules were not made a live model, a sentence that `notes` has too; empty if they were.
+        not_live: Why the saved modules were not made a live model, or why a program was not loaded with `--trust`, a
+            sentence that `notes` has too; empty if they were.
         would_allow: The packages whose admission is all that the saved modules lack to become a live model; empty where
             that would not be enough.
         vetted: Whether the user has said that they know where `module` comes from. False for one that bnlint made of
@@ -50,6 +52,7 @@ class Artifact:
     onnx: OnnxModel | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     weights_form: str = ""
+    weights_saved: Saved | None = None
     mode_known: bool = True
     notes: tuple[str, ...] = ()
     not_live: str = ""
@@ -60,6 +63,7 @@ class Artifact:
         """Every parameter and buffer by name, those of a file mapped into memory, whatever their size."""
         if self.module is not None:
             return self.module.state_dict()
-        if self.saved is not None:
-            return {name: stored.as_torch() for name, stored in self.saved.tensors.items()}
+        read = self.saved if self.saved is not None else self.program
+        if read is not None:
+            return {name: stored.as_torch() for name, stored in read.tensors.items()}
         return self.tensors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bnlint.artifacts.names import common_prefix, strip_wrappers
+from bnlint.artifacts.names import FLAT_REMEDY, common_prefix, is_flat, strip_wrappers
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError
 
@@ -37,7 +37,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) ->
         Notes for the report.
 
     Raises:
-        NotAnalysedError: Keys are missing, unexpected or of another shape.
+        NotAnalysedError: Keys are missing, unexpected, of another shape, or without values in the file.
     """
     import torch
 
@@ -55,7 +55,13 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) ->
     if lost or extra or shapes:
         wrong = (_count(lost, "missing"), _count(extra, "unexpected"), _count_shapes(shapes, fitting, own))
         cause = f"`{name}` does not fit the model `{type(module).__name__}`: {', '.join(filter(None, wrong))}."
-        raise NotAnalysedError(cause, _remedy(module, own_names, lost, only_lost=not extra and not shapes))
+        flat = any(map(is_flat, extra))
+        remedy = FLAT_REMEDY if flat else _remedy(module, own_names, lost, only_lost=not extra and not shapes)
+        raise NotAnalysedError(cause, remedy)
+    unread = [key for key, tensor in fitting.items() if tensor.is_meta]
+    if unread:
+        cause = f"`{name}` holds no values of {len(unread)} of its tensors (first `{unread[0]}`)."
+        raise NotAnalysedError(cause, "Save the weights by `torch.save`, or as safetensors.")
     try:
         module.load_state_dict(fitting, strict=False)
     except Exception as error:  # a model may have its own loading code

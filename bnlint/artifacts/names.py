@@ -11,6 +11,16 @@ _LEADING: Final = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
 _INNER: Final = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """What torch.compile, FSDP and activation checkpointing of single layers put into names."""
 
+_FLAT: Final = frozenset({"_flat_param", "flat_param"})
+"""What FSDP calls the one tensor that holds all parameters of a unit; the second before torch 2.0."""
+
+FLAT_REMEDY: Final = "Gather a full state_dict: `StateDictType.FULL_STATE_DICT`, or `get_model_state_dict`."
+
+
+def is_flat(name: str) -> bool:
+    """Whether a name is that of a flat parameter of FSDP, in which layers have lost their names."""
+    return name.rpartition(".")[2] in _FLAT
+
 
 def joined(path: str, name: str) -> str:
     """The path, or full name, of what a module at a path calls by a name; the path of the root is empty."""
@@ -48,6 +58,9 @@ def strip_wrappers(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...
         if changed != short and len(set(changed.values())) == len(changed):
             notes.append(f"`{wrapper}` was removed from within the names of the weights.")
             short = changed
+    flat = [name for name in short.values() if is_flat(name)]
+    if flat:
+        notes.append(f"`{flat[0]}` is a flat parameter of FSDP, which hides its layers. {FLAT_REMEDY}")
     return {text: name for name, text in short.items()}, tuple(notes)
 
 

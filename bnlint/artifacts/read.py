@@ -76,7 +76,7 @@ def _import(target: str, kwargs: Mapping[str, Any] | None, key: str) -> tuple[Ar
 def _with_weights(artifact: Artifact, weights: str, trust: bool, key: str, mode_known: bool) -> Artifact:
     from bnlint.artifacts.loading import load_weights
 
-    if artifact.not_live:
+    if artifact.not_live and artifact.program is None:
         raise NotAnalysedError(f"`{artifact.target}` cannot be given other weights. {artifact.not_live}")
     if artifact.module is None:
         raise UsageError(f"`{artifact.target}` holds weights already: `--weights` needs a model to load them into.")
@@ -87,7 +87,7 @@ def _with_weights(artifact: Artifact, weights: str, trust: bool, key: str, mode_
     with user_code():
         notes = load_weights(artifact.module, given.weights(), weights)
     notes = (*artifact.notes, *given.notes, *notes)
-    return replace(artifact, weights_form=given.form, mode_known=mode_known, notes=notes)
+    return replace(artifact, weights_form=given.form, weights_saved=given.saved, mode_known=mode_known, notes=notes)
 
 
 def _read_file(name: str, trust: bool, key: str, packages: tuple[str, ...] | None = None) -> Artifact:
@@ -116,7 +116,8 @@ def _read_file(name: str, trust: bool, key: str, packages: tuple[str, ...] | Non
     if saved.modules and known and loadable:
         return _make_live(name, saved, packages or ())
     tensors = LazyTensors(saved.tensors)
-    return Artifact(name, saved.form, saved=saved, tensors=tensors, mode_known=bool(saved.modules), notes=saved.notes)
+    notes = (*saved.notes, *_wrapper_notes(saved))
+    return Artifact(name, saved.form, saved=saved, tensors=tensors, mode_known=bool(saved.modules), notes=notes)
 
 
 def _read_program(path: Path, name: str, trust: bool, key: str) -> Artifact:
@@ -128,9 +129,21 @@ def _read_program(path: Path, name: str, trust: bool, key: str) -> Artifact:
     if key:
         raise UsageError(f"`{name}` is a program, which is one model: `--key` does not apply.")
     program = read_program(path, name)
-    live = load_program(path, name, trust=True) if trust else None
-    tensors = LazyTensors(program.tensors)
-    return Artifact(name, "exported_program", program=program, live_program=live, tensors=tensors, notes=program.notes)
+    live, not_live = None, ""
+    if trust:
+        try:
+            live = load_program(path, name, trust=True)
+        except NotAnalysedError as error:  # all but folding is known without it
+            not_live = str(error)
+    return Artifact(
+        name,
+        "exported_program",
+        program=program,
+        live_program=live,
+        tensors=LazyTensors(program.tensors),
+        notes=(*program.notes, *([not_live] if not_live else [])),
+        not_live=not_live,
+    )
 
 
 def _read_onnx(path: Path, name: str, key: str) -> Artifact:
@@ -152,7 +165,7 @@ def _make_live(name: str, saved: Saved, packages: tuple[str, ...]) -> Artifact:
         for package in packages
         if not any(module.class_path.startswith(f"{package}.") for module in saved.modules)
     ]
-    notes = (*saved.notes, *([not_live] if not_live else []), *unused)
+    notes = (*saved.notes, *_wrapper_notes(saved), *([not_live] if not_live else []), *unused)
     return Artifact(
         name,
         saved.form,
@@ -164,6 +177,10 @@ def _make_live(name: str, saved: Saved, packages: tuple[str, ...]) -> Artifact:
         would_allow=packages_to_allow(saved, packages),
         vetted=bool(packages),
     )
+
+
+def _wrapper_notes(saved: Saved) -> list[str]:
+    return [f"The wrapper {wrapper} was taken off the model." for wrapper in saved.wrappers]
 
 
 def _load_trusted(path: Path, name: str, kind: Kind, saved: Saved) -> Artifact:

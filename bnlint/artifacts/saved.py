@@ -63,6 +63,7 @@ class Saved:
         notes: Remarks for the report.
         objects: All that a whole model holds, where its classes are known code; else `None`.
         before_loading: What has to be done before the weights can be loaded into a model, a clause; empty for nothing.
+        wrappers: Class names of the wrappers that were taken off the model; `torch.load` leaves them on.
     """
 
     form: str
@@ -77,6 +78,7 @@ class Saved:
     untold_modes: Collection[str] = frozenset()
     objects: SavedObjects | None = None
     before_loading: str = ""
+    wrappers: tuple[str, ...] = ()
 
 
 def read_saved(path: Path, name: str, kind: Kind, key: str = "", known: Collection[str] = ()) -> Saved:
@@ -168,7 +170,6 @@ def stored_tensors(entry: Entry, contents: Contents, path: Path, name: str) -> d
 
 def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) -> Saved:
     notes = [remark(entry, contents.entries, key)] if entry.key else []
-    notes += [f"The wrapper {wrapper} was taken off the model." for wrapper in entry.wrappers]
     stored = stored_tensors(entry, contents, path, name)
     if entry.modules:
         objects = SavedObjects(entry.objects, path, contents.regions, contents.little_endian)
@@ -180,6 +181,7 @@ def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) ->
             called=contents.called,
             classes=_classes(contents),
             notes=tuple(notes),
+            wrappers=entry.wrappers,
             objects=objects if entry.objects else None,
         )
     names, prefix_notes = strip_wrappers(stored)
@@ -192,7 +194,13 @@ def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) ->
         contents.called,
         _classes(contents),
         (*notes, *prefix_notes),
+        before_loading=_before_loading(stored.values()),
     )
+
+
+def _before_loading(tensors: Iterable[StoredTensor]) -> str:
+    without_values = any(not tensor.has_values and tensor.description.numel for tensor in tensors)
+    return "save the weights by `torch.save`, or as safetensors" if without_values else ""
 
 
 def _classes(contents: Contents) -> frozenset[str]:

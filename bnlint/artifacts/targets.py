@@ -120,10 +120,32 @@ def _remote_targets(name: str) -> Iterator[Target]:
 
 
 def _expanded(pattern: str) -> list[str]:
-    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    found = [*_matches(pattern)]
     if not found:
         raise UsageError(f"No file matches `{pattern}`.")
     return found
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """What matches a pattern; `**` follows no links to folders, as two of them can lead round in circles for ever."""
+    pieces = pattern.replace(os.sep, "/").split("/")
+    if "**" not in pieces:
+        yield from glob.glob(pattern)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        return
+    at = pieces.index("**")
+    before, after = "/".join([*pieces[:at], ""]), "/".join(pieces[at + 1 :])
+    for top in _matches(before) if before else ("",):
+        for folder, inner_folders, files in os.walk(top or os.curdir):
+            inner_folders[:] = _not_hidden(inner_folders)
+            own = os.path.normpath(folder)
+            if after:
+                yield from _matches(f"{glob.escape(own)}/{after}")
+            else:
+                yield from (own, *(f"{own}/{name}" for name in _not_hidden(files)))
+
+
+def _not_hidden(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".")]
 
 
 def _normal(name: str) -> str:
@@ -145,7 +167,7 @@ def _is_model_folder(path: Path) -> bool:
 def _inside(folder: str) -> Iterator[str]:
     unreadable: list[str] = []
     for top, inner_folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
-        inner_folders[:] = [name for name in inner_folders if not name.startswith(".")]
+        inner_folders[:] = _not_hidden(inner_folders)
         path = Path(top)
         if _is_model_folder(path):
             yield top

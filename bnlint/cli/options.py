@@ -27,6 +27,13 @@ def split_commas(_ctx: click.Context, _parameter: click.Parameter, values: tuple
     return tuple(part for value in values for part in value.replace(",", " ").split())
 
 
+def _not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """The key; an empty one, as of a variable that is not set, would choose another entry without a word."""
+    if value == "":
+        raise UsageError("--key is empty.", "Name an entry, or leave the option out for the usual one.")
+    return value or ""
+
+
 def _read_mapping(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """The arguments of a factory, from YAML such as `{pretrained: false, num_classes: 10}`."""
     if value is None:
@@ -85,7 +92,7 @@ allow_option = click.option(
 
 key_option = click.option(
     "--key",
-    default="",
+    callback=_not_empty,
     metavar="NAME",
     help="Which of several models or sets of weights in a file, as ema.",
 )

@@ -61,6 +61,8 @@ _READABLE: Final = (
 def _code_of_program(artifact: Artifact) -> str:
     if artifact.onnx is not None:
         return f"{_THE_MODEL}: bnlint does not run ONNX"
+    if artifact.not_live:
+        return f"{_THE_MODEL}: the program could not be loaded"
     return (
         "give `--trust`, if the file is from someone you trust: torch then loads the program, and runs what it carries"
     )

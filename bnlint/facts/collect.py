@@ -143,7 +143,7 @@ class _Collector:
             can_be_traced=module is not None or traced,
             norm_calls=len(self._trace.norm_calls) if traced and self._trace.all_norms_seen else UNKNOWN,
             batch_norms_exported_in_training=batch_norms_exported_in_training(self._artifact.onnx),
-            **file_calls(self._artifact.saved),
+            **file_calls(self._artifact.saved, self._artifact.weights_saved),
             **self._observed.model(norms),
             location=class_location(module) if module is not None else None,
         )

@@ -32,21 +32,20 @@ class FileCallFacts(TypedDict):
     foreign_calls: frozenset[str]
 
 
-def file_calls(saved: Saved | None) -> FileCallFacts:
+def file_calls(*files: Saved | None) -> FileCallFacts:
     """Sort what the loader of a file would call.
 
     Args:
-        saved: The file; `None` for a target that is none.
+        files: The file, and the one whose weights were loaded into the model; `None` for each that there is not.
 
     Returns:
         `calls_on_loading`, all names; of these `powerful_calls`, which can run commands or code, write files or reach
         the network, and `foreign_calls`, those outside the packages that models are usually made of, and that are no
         class of a module of the model itself.
     """
-    if saved is None:
-        return FileCallFacts(calls_on_loading=frozenset(), powerful_calls=frozenset(), foreign_calls=frozenset())
-    called = frozenset(saved.called)
-    others = called - saved.classes
+    read = [saved for saved in files if saved is not None]
+    called = frozenset(name for saved in read for name in saved.called)
+    others = called.difference(*(saved.classes for saved in read))
     powerful = frozenset(filter(is_powerful, others))
     foreign = frozenset(name for name in others - powerful if not _is_known(name))
     return FileCallFacts(calls_on_loading=called, powerful_calls=powerful, foreign_calls=foreign)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 import bnlint
 from bnlint.artifacts.lazy_tensors import LazyTensors
 from bnlint.artifacts.program_archive import MOST_OBJECTS, read_program
+from bnlint.artifacts.read import read
 from bnlint.errors import BnlintError, NotAnalysedError
 from bnlint.facts.unknown import UNKNOWN
 from tests.artifacts.programs import (
@@ -69,6 +70,14 @@ def test_weights_are_those_of_the_model(dtype: torch.dtype, tmp_path: Path) -> N
     same(LazyTensors(program.tensors), dict(torch.export.load(path).state_dict))
     mean = program.tensors["bn1.running_mean"]
     assert torch.equal(torch.from_numpy(mean.values()).to(dtype), net.bn1.running_mean)
+
+
+def test_weights_for_another_model_are_there_whatever_their_size(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnlint.artifacts.lazy_tensors.LARGEST_TENSOR", 1)
+    artifact = read(str(file))
+    assert artifact.tensors["conv1.weight"].is_meta
+    weights = artifact.weights()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in model().state_dict().items())
 
 
 def test_weights_of_older_releases_lie_in_one_pickle(tmp_path: Path) -> None:

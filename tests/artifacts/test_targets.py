@@ -49,6 +49,22 @@ def test_patterns() -> None:
         names("runs/1/*", "runs/*.onnx")
 
 
+def test_patterns_of_any_depth_follow_no_links_to_folders(tmp_path: Path) -> None:
+    write("runs/1/last.pt", "runs/1/.hidden/old.pt", "runs/2/deep/last.pt", "runs/[3]/last.pt", "top.pt")
+    Path("runs/1/up").symlink_to("..", target_is_directory=True)
+    Path("runs/latest").symlink_to("1", target_is_directory=True)
+    everywhere = ["runs/1/last.pt", "runs/2/deep/last.pt", "runs/[3]/last.pt"]
+    assert names("runs/**/*.pt") == names("runs/**/**/*.pt") == names("./runs/**/last.pt") == everywhere
+    assert names("**/*.pt") == [*everywhere, "top.pt"]
+    assert names("**/deep/*.pt") == ["runs/2/deep/last.pt"]
+    assert names(f"{tmp_path}/**/last.pt") == [f"{tmp_path}/{name}" for name in everywhere]
+    assert names("runs/*/last.pt") == ["runs/1/last.pt", "runs/[3]/last.pt", "runs/latest/last.pt"]
+    assert names("r*/**/latest/*.pt") == ["runs/latest/last.pt"]
+    assert names("runs/**") == names("runs/[!l]*/**") == everywhere
+    with pytest.raises(UsageError, match="No file matches"):
+        names("none/**/*.pt")
+
+
 def test_import_strings_and_missing_files_stay_as_they_are() -> None:
     assert names("torchvision.models:resnet18", "missing/./x.pt") == ["missing/./x.pt", "torchvision.models:resnet18"]
 

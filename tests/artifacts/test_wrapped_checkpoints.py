@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from bnlint.artifacts.checkpoint import load_module
+from bnlint.artifacts.loading import load_weights
 from bnlint.artifacts.names import strip_paths
+from bnlint.artifacts.read import read as read_target
 from bnlint.artifacts.saved import Saved, read_saved
 from bnlint.artifacts.sniff import Kind
 from bnlint.errors import NotAnalysedError, UsageError
@@ -158,6 +160,28 @@ def test_what_else_could_have_been_read_is_named(tmp_path: Path) -> None:
         "The entry `model` of the checkpoint was read; `--key` chooses another: `ema`."
     )
     assert read(checkpoint, tmp_path, "ema").notes[0] == "The entry `ema` of the checkpoint was read."
+
+
+def test_a_wrapper_is_taken_off_unless_torch_loads_the_model(tmp_path: Path) -> None:
+    torch.save(nn.DataParallel(network()), tmp_path / "model.pt")
+    taken_off = "The wrapper DataParallel was taken off the model."
+    made = read_target(str(tmp_path / "model.pt"))
+    assert isinstance(made.module, nn.Sequential)
+    assert taken_off in made.notes
+    loaded = read_target(str(tmp_path / "model.pt"), trust=True)
+    assert isinstance(loaded.module, nn.DataParallel)
+    assert taken_off not in loaded.notes
+
+
+def test_a_flat_parameter_is_named_with_what_to_save_instead(tmp_path: Path) -> None:
+    weights = {"0._fsdp_wrapped_module._flat_param": torch.ones(8), "1.running_mean": torch.ones(2)}
+    (remark,) = [note for note in read(weights, tmp_path).notes if "flat parameter" in note]
+    assert "`0._flat_param`" in remark
+    assert "full state_dict" in remark
+    assert not any("flat parameter" in note for note in read(network().state_dict(), tmp_path).notes)
+    with pytest.raises(NotAnalysedError) as caught:
+        load_weights(network(), weights, "w.pt")
+    assert "full state_dict" in caught.value.hint
 
 
 def test_a_trusted_model_is_found_by_place_and_attribute(tmp_path: Path) -> None:

@@ -117,6 +117,12 @@ def test_a_key_chooses_in_every_command(run: Run, models: Path) -> None:
         ended = run(*command, "--key", "teacher")
         assert ended.code == 2
         assert ended.err.strip() == "bnlint: `both.pt` has no `teacher`. It has `ema`, `raw`."
+    for command in (("check", "both.pt"), ("inspect", "both.pt"), ("fold", "both.pt", "--dry-run")):
+        ended = run(*command, "--key", "")
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.strip() == (
+            "bnlint: --key is empty. Name an entry, or leave the option out for the usual one."
+        )
     ended = run("fold", "both.pt", "--key", "ema", "--in-place")
     assert ended.code == 2
     assert "would replace the whole file" in ended.err

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,9 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.package import PackageExporter
 
 import bnlint
+from bnlint.errors import NotAnalysedError
 from tests.artifacts.onnx_models import saved as saved_onnx
+from tests.artifacts.programs import GRAPH, edited, json_edit
 from tests.models import ConvNet, with_plausible_statistics
 from tests.tracing.proof import images
 
@@ -72,6 +76,23 @@ def test_a_program_says_what_trust_decides_and_what_it_does_not(tmp_path: Path) 
     assert trusted == alone.keys() - offered
 
 
+def test_a_program_that_cannot_be_loaded_is_checked_as_data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.export.save(torch.export.export(model(), (images(),)), tmp_path / "whole.pt2")
+
+    def rename(document: dict[str, Any]) -> None:
+        (relu, *_) = [call for call in document["graph_module"]["graph"]["nodes"] if "relu" in call["target"]]
+        relu["target"] = "torch.ops.elsewhere.relu.default"
+
+    edited(tmp_path / "whole.pt2", tmp_path / "model.pt2", {GRAPH: json_edit(rename)})
+    alone, trusted = bnlint.check(tmp_path / "model.pt2"), bnlint.check(tmp_path / "model.pt2", trust=True)
+    assert [item.code for item in trusted.findings] == [item.code for item in alone.findings]
+    (note,) = trusted.coverage.notes
+    assert "calls `elsewhere.relu.default`, an operator of a library that is not imported here" in note
+    remedies = {item.code: item.remedy for item in trusted.not_run}
+    assert remedies["BN601"].endswith("the program could not be loaded")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]  # torch logs tracebacks
+
+
 @pytest.mark.parametrize("form", ["state_dict", "safetensors", "folder"])
 def test_what_is_said_of_weights_helps(form: str, tmp_path: Path) -> None:
     FORMS[form][0](tmp_path / "file")
@@ -87,6 +108,16 @@ def test_a_checkpoint_folder_is_made_a_file_first(tmp_path: Path) -> None:
     assert all("dcp_to_torch`, and name the model" in item.remedy for item in alone.not_run)
     dcp_to_torch_save(tmp_path / "folder", tmp_path / "file")
     assert not bnlint.check("tests.models:ConvNet", weights=tmp_path / "file", select="BN2").not_run
+
+
+def test_weights_without_values_are_saved_with_them_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(pickle.dumps(model().state_dict(), protocol=2))
+    alone = bnlint.check(tmp_path / "file", select="BN2")
+    assert alone.not_run
+    assert all("as safetensors, and name the model" in item.remedy for item in alone.not_run)
+    with pytest.raises(NotAnalysedError, match="holds no values of") as caught:
+        bnlint.check("tests.models:ConvNet", weights=tmp_path / "file")
+    assert "as safetensors" in caught.value.hint
 
 
 def test_a_whole_model_names_the_package_and_that_helps(tmp_path: Path) -> None:

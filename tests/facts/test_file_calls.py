@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import bnlint
 import tests.torchvision_ops  # noqa: F401 - before timm
 from bnlint.artifacts.saved import Saved
 from bnlint.facts.file_calls import file_calls
+from tests.models import ConvNet, with_plausible_statistics
 
 timm = pytest.importorskip("timm")
 
@@ -68,6 +71,15 @@ def test_everything_that_loading_would_call_is_listed(tmp_path: Path) -> None:
     assert bnlint.inspect(nn.Sequential(Own())).model.calls_on_loading == frozenset()
 
 
+def test_what_loading_a_file_of_weights_would_call_is_told_too(tmp_path: Path) -> None:
+    weights = with_plausible_statistics(ConvNet()).state_dict()
+    torch.save({"state_dict": weights, "log": Command()}, tmp_path / "weights.pt")
+    report = bnlint.check("tests.models:ConvNet", weights=tmp_path / "weights.pt", select="BN004")
+    assert [finding.code for finding in report.findings] == ["BN004"]
+    save_file(weights, tmp_path / "weights.safetensors")
+    assert bnlint.check("tests.models:ConvNet", weights=tmp_path / "weights.safetensors", select="BN004").ok
+
+
 def test_a_class_of_a_model_that_was_not_chosen_is_not_foreign(tmp_path: Path) -> None:
     torch.save({"model": nn.Sequential(), "ema": nn.Sequential(Own())}, tmp_path / "model.pt")
     assert bnlint.inspect(tmp_path / "model.pt", key="model").model.foreign_calls == frozenset()
@@ -94,3 +106,8 @@ class Own(nn.BatchNorm1d):
 
 class Setting:
     pass
+
+
+class Command:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("echo unpickled",)

@@ -61,8 +61,8 @@ class ModelFacts:
     calls_on_loading: Annotated[
         Names,
         Fact(
-            "Every function and class that `torch.load(weights_only=False)` or `pickle.load` of the file would call;"
-            " nothing for a target that is no pickle.",
+            "Every function and class that `torch.load(weights_only=False)` or `pickle.load` of the file, or of that of"
+            " `--weights`, would call; nothing where neither is a pickle.",
             COVERAGE,
         ),
     ] = frozenset()
