@@ -9,7 +9,7 @@ from bnlint.facts.layer_names import kind_of_path, says_norm
 from bnlint.facts.named_layers import NORM_BASE_VERSION
 from bnlint.facts.records import FactTable
 from bnlint.facts.unknown import UNKNOWN
-from bnlint.looking.look import Seen, Wanted, kinds_of, model_name, nothing_to_run
+from bnlint.looking.look import Seen, Wanted, kinds_of, model_name, nothing_to_run, unused_input
 from bnlint.report import Coverage
 from bnlint.tracing.kinds import NormKind
 
@@ -36,7 +36,7 @@ def look_at_saved(artifact: Artifact, saved: Saved, wanted: Wanted) -> Seen:
         model=model_name(artifact),
         layers=table.model.norm_layers,
         kinds=kinds_of(table),
-        notes=(*artifact.notes, *_parameters_alone(saved, table)),
+        notes=(*artifact.notes, *_parameters_alone(saved, table), *unused_input(artifact, wanted)),
     )
     return Seen(table, coverage, nothing_to_run(wanted, table))
 

@@ -12,7 +12,7 @@ from bnlint.artifacts.artifact import Artifact
 from bnlint.errors import UsageError
 from bnlint.facts.collect import NO_TRACE, collect
 from bnlint.facts.records import FactTable
-from bnlint.looking.look import DATA_BATCHES, Progress, Seen, Wanted, kinds_of, model_name, nothing_to_run
+from bnlint.looking.look import DATA_BATCHES, Progress, Seen, Wanted, kinds_of, model_name, nothing_to_run, unused_input
 from bnlint.report import Coverage
 from bnlint.running.observations import NOTHING
 from bnlint.running.observe import Request, observe
@@ -94,7 +94,7 @@ def look_at(artifact: Artifact, code: nn.Module | ExportedProgram | None, wanted
     failed = seen.failed if module is not None else nothing_to_run(wanted, table)
     if given is not None and module is not None and traced.how in (How.NONE, How.PARTIAL, How.SYMBOLIC):
         failed = (f"The model could not be run with the input that was given: {traced.reason}.", *failed)
-    return Seen(table, _coverage(artifact, traced, table, seen.notes), failed)
+    return Seen(table, _coverage(artifact, traced, table, (*seen.notes, *unused_input(artifact, wanted))), failed)
 
 
 def _looking_into(artifact: Artifact) -> AbstractContextManager[None]:

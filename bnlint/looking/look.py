@@ -106,6 +106,20 @@ def nothing_to_run(wanted: Wanted, table: FactTable) -> tuple[str, ...]:
     return (f"There is no model to run for `--{options}`: {table.advice.get(need, need.value)}.",)
 
 
+def unused_input(artifact: Artifact, wanted: Wanted) -> tuple[str, ...]:
+    """A note for the report where the user gives an input and nothing is called with it.
+
+    Args:
+        artifact: The target.
+        wanted: What the user asks for.
+    """
+    if wanted.inputs is None or artifact.module is not None:
+        return ()
+    if artifact.saved is None:
+        return ("The input was not used: a program keeps the sizes that it was exported with.",)
+    return ("The input was not used: nothing in a file that is read as data is called.",)
+
+
 def model_name(artifact: Artifact) -> str:
     """Class of the model; empty where the target holds none."""
     if artifact.module is not None:
