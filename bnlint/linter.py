@@ -215,7 +215,7 @@ def _look(
         from bnlint.looking.live import artifact_of, look_at
 
         artifact = artifact_of(target)
-        return artifact, look_at(artifact, target, wanted, say)
+        return artifact, look_at(artifact, wanted, say)
     artifact = read(
         os.fspath(target),
         weights=None if weights is None else os.fspath(weights),
@@ -230,7 +230,7 @@ def _look(
 
     from bnlint.looking.live import look_at
 
-    return artifact, look_at(artifact, artifact.module, wanted, say)
+    return artifact, look_at(artifact, wanted, say)
 
 
 def _setup(

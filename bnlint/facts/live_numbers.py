@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from bnlint.facts.numbers import Numbers
+from bnlint.tracing.devices import wraps_values
 
 if TYPE_CHECKING:
     import numpy
@@ -35,5 +36,6 @@ def of_tensor(tensor: Tensor) -> Numbers:
 
 def _holds_values(tensor: Tensor) -> bool:
     """Whether a tensor holds its values one after the other; sparse, quantised and wrapping ones hold others."""
-    plain = type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__  # wrappers and fake tensors have their own
-    return plain and tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
+    return (
+        not wraps_values(tensor) and tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
+    )

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from bnlint.folding.reasons import CannotFoldError
+from bnlint.tracing.devices import wraps_values
 from bnlint.tracing.norms import has_replaced_forward, has_torch_forward
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
@@ -163,8 +164,8 @@ def _require_plain_tensors(path: str, module: nn.Module) -> None:
 
 def _unusual_form(tensor: Tensor) -> str:
     """How a tensor holds its values, if not as floating-point numbers in memory."""
-    if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
-        return type(tensor).__name__  # it wraps others, as distributed and quantised weights do
+    if wraps_values(tensor):
+        return type(tensor).__name__
     if tensor.layout is not torch.strided:
         return str(tensor.layout).removeprefix("torch.")
     return "" if tensor.dtype in _FOLDED_TYPES else str(tensor.dtype).removeprefix("torch.")

@@ -61,12 +61,11 @@ def artifact_of(model: object) -> Artifact:
     return Artifact(type(model).__name__, "module", module=model)
 
 
-def look_at(artifact: Artifact, code: nn.Module | ExportedProgram | None, wanted: Wanted, say: Progress) -> Seen:
+def look_at(artifact: Artifact, wanted: Wanted, say: Progress) -> Seen:
     """Look at a model, or at a program.
 
     Args:
         artifact: The target.
-        code: The live model or program; `None` for a program in a file.
         wanted: What the user wants beside it.
         say: Is told which stage begins.
 
@@ -85,6 +84,7 @@ def look_at(artifact: Artifact, code: nn.Module | ExportedProgram | None, wanted
     elif artifact.module is not None and not artifact.vetted:
         traced = trace_module(artifact.module, given, _limit(wanted.timeout), values=False)
     else:
+        code = artifact.module if artifact.module is not None else artifact.live_program
         traced = NO_TRACE if code is None else trace(code, given, wanted.timeout)
     module = artifact.module
     seen = NOTHING if module is None else observe(module, request, given, traced.example, say)

@@ -46,6 +46,11 @@ def _is_device(value: Any) -> bool:
 _DEVICE_TYPES = frozenset({"cpu", "cuda", "mps", "xpu", "meta", "hpu", "xla"})
 
 
+def wraps_values(tensor: Tensor) -> bool:
+    """Whether the values are those of other tensors, as in distributed, quantised and fake ones, which dispatch."""
+    return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
+
+
 def lacks_values(tensor: Tensor) -> bool:
     """Whether a tensor is on the meta device, or of `FakeTensorMode`, where to read its memory would crash Python."""
     return tensor.is_meta or isinstance(tensor, FakeTensor)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from bnlint.artifacts.promised_attributes import promised_attributes
+
 
 def is_whole(layer: nn.Module) -> bool:
     """Whether a layer has what the `forward` of its class of `torch.nn` reads, such as `in_features`.
@@ -11,10 +13,9 @@ def is_whole(layer: nn.Module) -> bool:
     A subclass with a `forward` of its own may call the constructor of `nn.Module` alone, and set what it needs.
 
     Args:
-        layer: Any module; torch lists what is read in `__constants__`.
+        layer: Any module.
     """
-    base = next(base for base in type(layer).__mro__ if base.__module__.startswith("torch.nn."))
     try:
-        return all(hasattr(layer, name) for name in getattr(base, "__constants__", ()))
+        return all(hasattr(layer, name) for name in promised_attributes(type(layer)))
     except Exception:  # a property of a subclass may raise anything
         return False

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Mapping
-from typing import Any, Union, get_origin
+from typing import Any, Final
 
 import msgspec
 from torch import Tensor, nn
 
 from bnlint.artifacts.known.names import NotKnownCodeError
+from bnlint.artifacts.promised_attributes import promised_attributes
 from bnlint.artifacts.user_code import first_line, user_code
+
+_OF_EVERY_MODULE: Final = vars(nn.Module())
 
 
 def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
@@ -26,7 +28,7 @@ def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
     """
     if "training" not in state:
         raise NotKnownCodeError(f"a `{kind.__name__}`", "which has no `training`")
-    for name, usual in vars(nn.Module()).items():
+    for name, usual in _OF_EVERY_MODULE.items():
         given = state.get(name, usual)
         expected = next((table for table in (dict, set, bool) if isinstance(usual, table)), object)
         if not isinstance(given, expected):
@@ -50,8 +52,6 @@ def check_state(kind: type[nn.Module], state: Mapping[str, Any]) -> None:
 def check_configuration(made: nn.Module) -> None:
     """Check that a module has what the layers of `torch.nn` promise to have, after its `__setstate__` filled the rest.
 
-    A layer lists in `__constants__` what its `forward` reads, and annotates most of it with a type.
-
     Args:
         made: The module, its attributes set.
 
@@ -59,7 +59,7 @@ def check_configuration(made: nn.Module) -> None:
         NotKnownCodeError: An attribute is missing, or of another type.
     """
     kind = type(made)
-    promised = dict.fromkeys(vars(nn.Module()), Any) | _promised(kind)
+    promised = dict.fromkeys(_OF_EVERY_MODULE, Any) | promised_attributes(kind)
     for name, hint in promised.items():
         value = _attribute(made, name)
         try:
@@ -80,20 +80,3 @@ def _attribute(made: nn.Module, name: str) -> Any:
     except (Exception, SystemExit) as error:  # a property of a class of an admitted package may raise anything
         why = f"whose `{name}` cannot be read ({type(error).__name__}: {first_line(error)})"
         raise NotKnownCodeError(f"a `{type(made).__name__}`", why) from error
-
-
-def _promised(kind: type[nn.Module]) -> dict[str, Any]:
-    """The attributes that instances of a class have, with their types: `Any` where torch says none."""
-    bases = [base for base in reversed(kind.__mro__) if base.__module__.startswith("torch.nn.")]
-    hints: dict[str, Any] = {}
-    for base in bases:
-        hints |= inspect.get_annotations(base)  # as they stand: texts are not evaluated, and say nothing here
-    promised = {name: hints.get(name, Any) for base in bases for name in vars(base).get("__constants__", ())}
-    return {name: Any if isinstance(hint, str) else _lenient(hint) for name, hint in promised.items()}
-
-
-def _lenient(hint: Any) -> Any:
-    """What people and torch itself pass: 1 for True, and None for the other of two ways to say one thing."""
-    if hint is bool:
-        return bool | int
-    return hint | None if get_origin(hint) in (Union, types.UnionType) else hint
