@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import bnlint
 from benchmarks.resident import machine, today
-from bnlint.folding.apply import cast, folded_copy
+from bnlint.folding.apply import cast, error_of_cast, folded_copy
 from bnlint.folding.planner import make_plan
 from bnlint.folding.precision import beyond_precision
 from bnlint.folding.weights import changed_carriers
@@ -105,9 +105,9 @@ def of_layer(case: LayerCase, dtype: torch.dtype, seed: int) -> Errors:
     calibrate(model, images.float())
     model = model.to(dtype)
     planned = make_plan(model, bnlint.trace(model, (images,)))
-    weights = {path: cast(carrier) for path, carrier in changed_carriers(model, planned).items()}
-    folded = folded_copy(model, planned, weights)
-    errors = {path: (dtype, new.error) for path, new in weights.items()}
+    carriers = changed_carriers(model, planned)
+    folded = folded_copy(model, planned, {path: cast(carrier) for path, carrier in carriers.items()})
+    errors = {path: (dtype, error_of_cast(carrier)) for path, carrier in carriers.items()}
     beyond = "bnlint keeps it: beyond the data type" if beyond_precision(planned, errors) else ""
     return _errors(case.name, model, fuse(model), folded, images, beyond, channel_error)
 

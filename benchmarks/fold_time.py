@@ -15,7 +15,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,12 +24,9 @@ from torch.fx.experimental.optimization import fuse
 import bnlint
 from benchmarks.public_models import batch_norms
 from benchmarks.resident import machine, today
-from bnlint.folding.apply import folded_copy
-from bnlint.folding.fold import trace_to_fold
+from bnlint.folding.apply import folded_copy, new_weights
 from bnlint.folding.plan import Plan
-from bnlint.folding.planner import make_plan
-from bnlint.folding.within_precision import cast_within_precision
-from bnlint.tracing.road import DEFAULT_TIMEOUT
+from bnlint.folding.settled import settled_plan
 from tests import torchvision_ops  # noqa: F401  (before torchvision)
 from tests.models import with_plausible_statistics
 
@@ -126,11 +122,11 @@ def measure(name: str, rounds: int) -> Times:
 
 
 def _fold_in_stages(model: nn.Module, watch: _Watch) -> Plan:
-    trace, _ = trace_to_fold(model, None, DEFAULT_TIMEOUT)
+    trace = bnlint.trace(model)
     watch.lap("trace")
-    planned = make_plan(model, trace)
+    planned = settled_plan(model, trace)
     watch.lap("plan")
-    planned, weights = cast_within_precision(model, planned, partial(make_plan, model, trace))
+    weights = new_weights(model, planned)
     watch.lap("weights")
     folded_copy(model, planned, weights)
     watch.lap("copy")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from bnlint.batch.files import check_files
     from bnlint.errors import BnlintError, NotAnalysedError, RuleFileError, UsageError
-    from bnlint.folding.fold import FoldResult, fold, plan
+    from bnlint.folding.fold import FoldResult, fold
+    from bnlint.folding.settled import plan
     from bnlint.linter import check, inspect
     from bnlint.looking.live import trace
     from bnlint.report import Context, Coverage, Evidence, Finding, Location, NotRun, Report, Severity
@@ -40,7 +41,7 @@ _HOMES = {
     "check": "linter",
     "check_files": "batch.files",
     "fold": "folding.fold",
-    "plan": "folding.fold",
+    "plan": "folding.settled",
     "inspect": "linter",
     "trace": "looking.live",
 }

@@ -12,12 +12,10 @@ from torch.export import ExportedProgram
 
 from bnlint.cli.model_to_fold import ModelToFold
 from bnlint.errors import UsageError
-from bnlint.folding.fold import FoldResult, fold, require_eval_mode, settled_plan, trace_to_fold
-from bnlint.folding.graph_form import graph_form
-from bnlint.folding.plan import Kept, Plan
-from bnlint.folding.program import example_inputs, export_folded, fold_program, quiet_copies
-from bnlint.folding.program_layers import with_layers
+from bnlint.folding.fold import FoldResult, fold
+from bnlint.folding.program import export_folded, fold_program, plan_program, require_inference
 from bnlint.folding.record import FoldRecord, record_fold, record_plan
+from bnlint.folding.settled import require_eval_mode, settle
 from bnlint.folding.write import Form, form_for, hash_file, write_folded
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
@@ -51,20 +49,13 @@ def plan_model(opened: ModelToFold, how: How) -> FoldRecord:
     timeout = how.timeout or DEFAULT_TIMEOUT
     inputs: object = how.inputs or how.verify_inputs[:1] or None
     model = opened.model
-    operators: tuple[Kept, ...] = ()
     if isinstance(model, ExportedProgram):
         _refuse_graph(how)
-        inputs = inputs or example_inputs(model)
-        with quiet_copies():
-            layers = with_layers(model)
-        model, operators = layers.module, layers.kept
-    trace, example = trace_to_fold(model, inputs, timeout)
-    planned = settled_plan(model, trace, timeout)
+        planned = plan_program(model, inputs, timeout)
+        require_inference(planned.kept)
+    else:
+        planned = settle(model, inputs, as_graph=how.as_graph, timeout=timeout).plan
     require_eval_mode(planned)
-    if how.as_graph:
-        graph = graph_form(trace)
-        planned = settled_plan(graph, trace_to_fold(graph, example, timeout)[0], timeout)
-    planned = Plan(planned.folds, (*planned.kept, *operators))
     return record_plan(planned, target=opened.target, model=type(opened.model).__name__, notes=opened.notes)
 
 

@@ -22,19 +22,22 @@ class NewWeights:
     Attributes:
         weight: Its weight.
         bias: Its bias; `None` where it has none and needs none.
-        error: Relative error of the cast, as `cast_error` tells it.
     """
 
     weight: Tensor
     bias: Tensor | None
-    error: float
+
+
+def new_weights(model: nn.Module, plan: Plan) -> dict[str, NewWeights]:
+    """What the carriers of a plan get, by path; the model keeps the weights that it has."""
+    return {path: cast(carrier) for path, carrier in changed_carriers(model, plan).items()}
 
 
 def cast(carrier: Carrier) -> NewWeights:
     """Make the weights of a carrier, with one cast; the carrier keeps those that it has."""
     weight = torch.empty_like(carrier.weight)
-    error = _write(carrier, weight)
-    return NewWeights(weight, cast_bias(carrier), error)
+    _write(carrier, weight)
+    return NewWeights(weight, cast_bias(carrier))
 
 
 def cast_bias(carrier: Carrier) -> Tensor | None:
@@ -43,8 +46,12 @@ def cast_bias(carrier: Carrier) -> Tensor | None:
 
 
 def error_of_cast(carrier: Carrier) -> float:
-    """The error that `cast` would tell, without making the weights."""
-    return _write(carrier, None)
+    """Relative error of what `cast` makes, as `cast_error` tells it; weights that stay in range are not made for it."""
+    dtype = carrier.weight.dtype
+    error = 0.0 if carrier.bias is None else cast_error(carrier.bias, carrier.bias_dtype)
+    if carrier.stays_normal():
+        return max(error, torch.finfo(dtype).eps / 2)
+    return max(error, *(cast_error(block, dtype) for _, block in carrier.blocks()))
 
 
 def apply_plan(model: nn.Module, plan: Plan) -> None:
@@ -104,15 +111,10 @@ def _own_tensors(module: nn.Module) -> tuple[Tensor, Tensor | None]:
     return weight, getattr(module, "bias", None)
 
 
-def _write(carrier: Carrier, target: Tensor | None) -> float:
-    """Write the new weight into a tensor, which may be that of the carrier; the relative error of its cast."""
-    dtype = carrier.weight.dtype
-    error = 0.0 if carrier.bias is None else cast_error(carrier.bias, carrier.bias_dtype)
+def _write(carrier: Carrier, target: Tensor) -> None:
+    """Write the new weight into a tensor, which may be that of the carrier."""
     for part, block in carrier.blocks():
-        error = max(error, cast_error(block, dtype))
-        if target is not None:
-            target[part] = block
-    return error
+        target[part] = block
 
 
 def _set_bias(module: nn.Module, bias: Tensor | None) -> None:

@@ -1,10 +1,9 @@
-"""The public functions of folding."""
+"""Folds a model and proves it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,20 +11,14 @@ from torch import Tensor, nn
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
-from bnlint.folding.apply import apply_plan, folded_copy
-from bnlint.folding.assumed_rank import folds_of_assumed_rank
-from bnlint.folding.graph_form import graph_form
+from bnlint.folding.apply import apply_plan, folded_copy, new_weights
 from bnlint.folding.plan import Kept, Plan
-from bnlint.folding.planner import make_plan
 from bnlint.folding.prove import Proof, prove, random_inputs
 from bnlint.folding.randomness import refuse_randomness
-from bnlint.folding.rehearsal import rehearsed_plan
-from bnlint.folding.within_precision import Replan, cast_within_precision, within_precision
+from bnlint.folding.settled import layers_are, require_eval_mode, settle
 from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.inputs import Inputs, as_inputs
-from bnlint.tracing.kinds import How
-from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
-from bnlint.tracing.trace import Trace
+from bnlint.tracing.road import DEFAULT_TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -80,38 +73,6 @@ class FoldResult:
         return self.proof is not None and self.proof.verified
 
 
-def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEOUT) -> Plan:
-    """Decide what can be folded into what; weights are read only where they are in half precision.
-
-    Args:
-        model: The model, in eval mode; it is not changed.
-        inputs: What to call it with, as for `bnlint.check`; guessed if not given.
-        timeout: Seconds for tracing.
-
-    Returns:
-        The verdict on every BatchNorm.
-    """
-    trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
-    return settled_plan(model, trace, timeout)
-
-
-def settled_plan(model: nn.Module, trace: Trace, timeout: float) -> Plan:
-    """The plan of a traced model, as far as it can be told without doing it.
-
-    Args:
-        model: The model; it is not changed.
-        trace: Its trace.
-        timeout: Seconds for each run of the folded structure.
-
-    Returns:
-        The plan without the folds that the model's own code would notice, and without those that its half precision
-        cannot hold, where weights are at hand. Folds that hold only for an assumed rank of the inputs are left out.
-    """
-    unsure = folds_of_assumed_rank(model, trace, make_plan(model, trace), timeout)
-    replan = partial(rehearsed_plan, model, trace, timeout)
-    return within_precision(model, replan(unsure), replan, half_only=True)
-
-
 def fold(
     model: nn.Module,
     inputs: object = None,
@@ -147,85 +108,19 @@ def fold(
         raise UsageError("A fold as a graph makes a new module and cannot be done in place.", "Drop one of the two.")
     further = [_with_values(item) for item in verify_inputs]
     first = further.pop(0) if inputs is None and further else inputs
-    trace, example = trace_to_fold(model, first, timeout)
-    require_eval_mode(make_plan(model, trace))
-    base = model
-    if as_graph:
-        base = graph_form(trace)
-        trace, _ = trace_to_fold(base, example, timeout)
-    replan: Replan = partial(make_plan, base, trace)
-    unsure = folds_of_assumed_rank(base, trace, replan({}), timeout)
-    planned = replan(unsure)
+    settled = settle(model, first, as_graph=as_graph, timeout=timeout)
+    require_eval_mode(settled.plan)
+    base, planned = settled.model, settled.plan
     _require_sound(base, planned, force)
-    examples = (*_proof_inputs(example, model), *further)
-    try:
-        attempt = _attempt(model, base, planned, replan, examples, inplace)
-    except NotAnalysedError:
-        attempt = None
-    if attempt is not None and not attempt.proof.verified:
-        refuse_randomness(model, trace, examples)
-    if attempt is None or not attempt.proof.verified:  # does the model's own code miss what was folded?
-        replan = partial(rehearsed_plan, base, trace, timeout)
-        settled = replan(unsure)
-        if attempt is None or len(settled.folds) < len(planned.folds):
-            attempt = _attempt(model, base, settled, replan, examples, inplace)
-    return attempt.result(examples)
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """A fold, and how well it went."""
-
-    model: nn.Module
-    plan: Plan
-    proof: Proof
-
-    def result(self, examples: tuple[Inputs, ...]) -> FoldResult:
-        errors = self.proof.errors
-        folds = tuple(Fold(item.layer, item.into, item.through, errors.get(item.layer)) for item in self.plan.folds)
-        return FoldResult(self.model, folds, self.plan.kept, self.proof, examples)
-
-
-def _attempt(
-    model: nn.Module, base: nn.Module, planned: Plan, replan: Replan, examples: Sequence[Inputs], inplace: bool
-) -> _Attempt:
-    if not inplace:
-        planned, weights = cast_within_precision(base, planned, replan)
-        folded = folded_copy(base, planned, weights)
-        return _Attempt(folded, planned, _prove(model, folded, planned, examples, base))
-    planned = within_precision(model, planned, replan)
-    proof = _prove(model, None, planned, examples, model)
-    if proof.verified:
+    examples = (*_proof_inputs(settled.example, model), *further)
+    folded = None if inplace else folded_copy(base, planned, new_weights(base, planned))
+    proof = _prove(model, folded, planned, examples, base)
+    if not proof.verified:
+        refuse_randomness(model, settled.trace, examples)
+    elif inplace:
         apply_plan(model, planned)
-    return _Attempt(model, planned, proof)
-
-
-def trace_to_fold(model: nn.Module, inputs: object, timeout: float) -> tuple[Trace, Inputs]:
-    """Trace a model for folding, as `fold` does.
-
-    Returns:
-        The trace, and the inputs of its run.
-
-    Raises:
-        NotAnalysedError: If no run could be recorded.
-    """
-    trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
-    if trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES) or trace.example is None:
-        raise NotAnalysedError(f"The model cannot be folded, since it could not be run: {trace.reason}.")
-    return trace, trace.example
-
-
-def require_eval_mode(planned: Plan) -> None:
-    """Refuse a model with BatchNorm layers in training mode.
-
-    Raises:
-        UsageError: If there is one.
-    """
-    training = [kept.layer for kept in planned.kept if "training mode" in kept.reason]
-    if training:
-        raise UsageError(
-            f"{_layers(training)} in training mode.", "Call model.eval() first, or give `--eval` on the command line."
-        )
+    folds = tuple(Fold(item.layer, item.into, item.through, proof.errors.get(item.layer)) for item in planned.folds)
+    return FoldResult(model if folded is None else folded, folds, planned.kept, proof, examples)
 
 
 def _prove(
@@ -248,10 +143,6 @@ def _with_values(given: object) -> Inputs:
     if any(tensor.is_meta for tensor in inputs.tensors()):
         raise UsageError(f"{inputs} has a shape but no values to verify with.", "Give tensors, or a .pt or .npz file.")
     return inputs
-
-
-def _layers(paths: Sequence[str]) -> str:
-    return f"{paths[0]} is" if len(paths) == 1 else f"{len(paths)} BatchNorm layers, {paths[0]} first, are"
 
 
 def _proof_inputs(example: Inputs, model: nn.Module) -> list[Inputs]:
@@ -277,7 +168,7 @@ def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
     fresh = [item.layer for item in planned.folds if _never_updated(model.get_submodule(item.layer))]
     if fresh and not force:
         raise UsageError(
-            f"{_layers(fresh)} still at the initial statistics: no batch has updated them.",
+            f"{layers_are(fresh)} still at the initial statistics: no batch has updated them.",
             "Load the whole state first, or fold them as they are with `force` (`--force`).",
         )
 

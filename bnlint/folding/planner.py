@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bnlint.folding.beside import Beside
 from bnlint.folding.downstream import Downstream
 from bnlint.folding.plan import Channels, Kept, Plan, PlannedFold, Side
-from bnlint.folding.reasons import CannotFoldError
+from bnlint.folding.reasons import TRAINING_MODE, CannotFoldError
 from bnlint.folding.remainder import nodes_inside, remainder
 from bnlint.folding.upstream import Upstream
 from bnlint.folding.uses import Uses
@@ -129,13 +129,15 @@ class _Planner:
         if call.uses_batch_statistics:
             if call.node.meta.get("training"):
                 raise CannotFoldError("the model's own code makes it train during the forward")
-            how = "is in training mode: call model.eval()" if module.training else "keeps no running statistics"
-            raise CannotFoldError(f"it {how}")
+            raise CannotFoldError(TRAINING_MODE if module.training else "it keeps no running statistics")
         if call.node.meta.get("replaced"):
             raise CannotFoldError("it is called with other weights than its own")
         self._uses.require_own_tensors(call.layer, module, calls)
         if isinstance(module, _BatchNorm) and module.num_features == 0:
             raise CannotFoldError("its number of features is not known yet")
+        for name in ("running_mean", "running_var"):  # a class with arithmetic of its own may do without one
+            if not isinstance(getattr(module, name, None), Tensor):
+                raise CannotFoldError("it has no {}, so what it computes is not known", name)
         if not isinstance(getattr(module, "eps", 1e-5), (Real, Tensor)):
             raise CannotFoldError("its eps is a {}, which is no number", type(module.eps).__name__)
         self._require_own_arguments(call, module)

@@ -13,12 +13,13 @@ from torch.export import Dim, ExportedProgram
 
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
-from bnlint.folding.fold import FoldResult, fold, trace_to_fold
-from bnlint.folding.plan import Plan
-from bnlint.folding.planner import make_plan
+from bnlint.folding.fold import FoldResult, fold
+from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.program_edit import edited
 from bnlint.folding.program_layers import with_layers
 from bnlint.folding.prove import output_error
+from bnlint.folding.reasons import EXPORTED_IN_TRAINING_MODE
+from bnlint.folding.settled import settle
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
@@ -65,6 +66,7 @@ def fold_program(
     given = example_inputs(program) if inputs is None and not verify_inputs else inputs
     with quiet_copies():
         layers = with_layers(program)
+        require_inference(layers.kept)
         result = fold(layers.module, given, force=force, verify_inputs=verify_inputs, timeout=timeout)
         result = replace(result, kept=(*result.kept, *layers.kept))
         if not result.verified:
@@ -73,25 +75,39 @@ def fold_program(
         return ProgramFold(folded, _proved(layers.module, folded, result))
 
 
-def plan_program(program: ExportedProgram, timeout: float = DEFAULT_TIMEOUT) -> Plan:
+def plan_program(program: ExportedProgram, inputs: object = None, timeout: float = DEFAULT_TIMEOUT) -> Plan:
     """What folding would do with the BatchNorms of an exported program, by their paths in the original model.
 
     Args:
-        program: The program, exported in eval mode; it is not changed.
+        program: The program; it is not changed.
+        inputs: As for `fold_program`.
         timeout: Seconds for tracing.
 
     Returns:
-        The plan for the inputs that the program was exported with.
+        The plan; calls that were exported in training mode are kept.
 
     Raises:
-        UsageError: If it was exported in training mode, or has no inputs.
+        UsageError: If it has no inputs and none are given.
         NotAnalysedError: If it cannot be traced.
     """
     with quiet_copies():
         layers = with_layers(program)
-    trace, _ = trace_to_fold(layers.module, example_inputs(program), timeout)
-    planned = make_plan(layers.module, trace)
+    planned = settle(layers.module, example_inputs(program) if inputs is None else inputs, timeout=timeout).plan
     return Plan(planned.folds, (*planned.kept, *layers.kept))
+
+
+def require_inference(kept: Sequence[Kept]) -> None:
+    """Refuse a program with BatchNorm that was exported in training mode.
+
+    Args:
+        kept: What stays in it.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    if any(item.cause == EXPORTED_IN_TRAINING_MODE for item in kept):
+        cause = "The program was exported in training mode: its BatchNorm uses the statistics of the batch."
+        raise UsageError(cause, "Call model.eval() first, and export the model again.")
 
 
 def export_folded(original: nn.Module, result: FoldResult) -> ProgramFold:

@@ -11,9 +11,9 @@ from torch import Tensor, fx, nn
 from torch._ops import HigherOrderOperator
 from torch.export import ExportedProgram
 
-from bnlint.errors import UsageError
 from bnlint.folding.plan import Kept
 from bnlint.folding.program_operators import arguments_of, build, source_of, tensors_of
+from bnlint.folding.reasons import EXPORTED_IN_TRAINING_MODE
 from bnlint.tracing.exported import kind_of_operator, layer_of_operator
 from bnlint.tracing.kinds import NormKind
 from bnlint.tracing.roles import operator_name
@@ -46,10 +46,7 @@ def with_layers(program: ExportedProgram) -> ProgramLayers:
         program: A program of any dialect; it is not changed.
 
     Returns:
-        The layers. Operators whose weights are computed, or are shared by calls that differ, stay operators.
-
-    Raises:
-        UsageError: If a BatchNorm in the program trains.
+        The layers. Operators that train, or whose weights are computed or shared by calls that differ, stay operators.
     """
     unlifted = program.module()
     graph: fx.Graph = copy.deepcopy(unlifted.graph)
@@ -62,9 +59,10 @@ def with_layers(program: ExportedProgram) -> ProgramLayers:
     calls: dict[str, str] = {}
     kept = []
     for node in list(graph.nodes):
-        _require_no_training(node)
         path = _path(node)
-        if path and _make_layer(module, node, path, program.state_dict):
+        if _trains(node):
+            kept.append(Kept(layer_of_operator(node)[0], EXPORTED_IN_TRAINING_MODE, EXPORTED_IN_TRAINING_MODE))
+        elif path and _make_layer(module, node, path, program.state_dict):
             calls[node.name] = path
         elif kind_of_operator(node) is NormKind.BATCH:
             reason = _obstacle(node, path)
@@ -105,13 +103,12 @@ def _has_statistics(node: fx.Node) -> bool:
     return arguments_of(node).get("running_mean") is not None
 
 
-def _require_no_training(node: fx.Node) -> None:
+def _trains(node: fx.Node) -> bool:
+    """Whether a BatchNorm with running statistics uses those of the batch."""
     if kind_of_operator(node) is not NormKind.BATCH or not _has_statistics(node):
-        return
-    arguments = arguments_of(node)
-    if arguments.get("training") or _operator(node) in ("_native_batch_norm_legit", "_batch_norm_with_update"):
-        cause = "The program was exported in training mode: its BatchNorm uses the statistics of the batch."
-        raise UsageError(cause, "Call model.eval() first, and export the model again.")
+        return False
+    always = _operator(node) in ("_native_batch_norm_legit", "_batch_norm_with_update")
+    return always or bool(arguments_of(node).get("training"))
 
 
 def _path(node: fx.Node) -> str:

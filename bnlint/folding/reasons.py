@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+TRAINING_MODE: Final = "it is in training mode: call model.eval()"
+"""Of a layer that `fold` refuses to begin with."""
+
+EXPORTED_IN_TRAINING_MODE: Final = "the program was exported in training mode"
+"""The same of a call in a program."""
+
 
 class CannotFoldError(Exception):
     """A pattern does not apply.

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from bnlint.folding.apply import put_remainders
+from bnlint.folding.apply import apply_plan, put_remainders
 from bnlint.folding.plan import Plan
 from bnlint.folding.planner import make_plan
 from bnlint.tracing.axes import SAME_AXES
@@ -82,6 +82,9 @@ def missed_layers(model: nn.Module, trace: Trace, plan: Plan, timeout: float) ->
 
 def _folded_structure(model: nn.Module, plan: Plan, values: bool) -> nn.Module:
     twin = StructuralCopy(model, cpu_tensor if values else meta_tensor).module
+    if values:  # a forward that decides by values must meet those that it will have
+        apply_plan(twin, plan)
+        return twin
     for path in dict.fromkeys(path for fold in plan.folds for path in fold.into):
         carrier = twin.get_submodule(path)
         weight = carrier.weight

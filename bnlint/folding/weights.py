@@ -82,6 +82,36 @@ class Carrier:
                 self._scale(block, part, step)
             yield part, block
 
+    def is_finite(self) -> bool:
+        """Whether what it has taken is finite."""
+        taken = [tensor for step in self._steps for tensor in (step.scale, step.shift)]
+        return all(bool(tensor.isfinite().all()) for tensor in taken)
+
+    def stays_normal(self) -> bool:
+        """Whether each row of the new weight is zero, or has its length in the normal range of the data type.
+
+        Told by the lengths of the rows and by the scales, so that the weight need not be made: with ordinary weights in
+        float32 it never is. False where that cannot be told.
+        """
+        if not self.weight.is_floating_point() or self.weight.dim() < 2 or not self.weight.numel():
+            return False
+        rows, precise = self.weight.flatten(1), torch.promote_types(self.weight.dtype, torch.float32)
+        shortest = longest = torch.linalg.vector_norm(rows, dim=1, dtype=precise).double()
+        doubtful = shortest < 1e3 * torch.finfo(precise).smallest_normal ** 0.5  # where squares underflow
+        if bool(rows[doubtful].any()):
+            return False
+        for step in self._steps:
+            size = step.scale.abs()
+            if step.side is Side.OUTPUT and not isinstance(self._module, (nn.Embedding, _ConvTransposeNd)):
+                shortest, longest = shortest * size, longest * size
+            elif step.side is Side.BESIDE or isinstance(self._module, nn.Embedding) or not bool(size.all()):
+                return False  # what is added may cancel, and what is left of a row may be its smallest part
+            else:
+                shortest, longest = shortest * size.min(), longest * size.max()
+        kind = torch.finfo(self.weight.dtype)
+        normal = shortest >= kind.smallest_normal * rows.shape[1] ** 0.5
+        return bool((normal | (longest == 0)).all()) and bool((longest <= kind.max).all())
+
     def exact(self) -> Tensor:
         """The whole weight after all changes, in float64."""
         whole = torch.empty_like(self.weight, dtype=torch.float64)

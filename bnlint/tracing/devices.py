@@ -43,9 +43,6 @@ def _is_device(value: Any) -> bool:
     return isinstance(value, torch.device) or (isinstance(value, str) and value.split(":")[0] in _DEVICE_TYPES)
 
 
-_DEVICE_TYPES = frozenset({"cpu", "cuda", "mps", "xpu", "meta", "hpu", "xla"})
-
-
 def wraps_values(tensor: Tensor) -> bool:
     """Whether the values are those of other tensors, as in distributed, quantised and fake ones, which dispatch."""
     return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__

@@ -142,6 +142,15 @@ def test_a_dry_run_writes_nothing(run: Run, format_: str) -> None:
         assert "0 of 1 layers can be folded · nothing was written" in ended.out
 
 
+def test_a_dry_run_says_what_the_fold_does(run: Run) -> None:
+    arguments = ("fold", f"{MODELS}:shared", *SIZE, "--format", "json")
+    planned, folded = (json.loads(run(*arguments, *further).out) for further in (("--dry-run",), ("-o", "folded.pt")))
+    assert planned["kept"] == folded["kept"] != []
+    assert [(item["layer"], item["into"]) for item in planned["folds"]] == [
+        (item["layer"], item["into"]) for item in folded["folds"]
+    ]
+
+
 def test_a_dry_run_needs_no_weights(run: Run) -> None:
     ended = run("fold", f"{MODELS}:without_weights", "--dry-run", *SIZE)
     assert ended.code == 0, ended.err

@@ -105,7 +105,22 @@ def fold(model: nn.Module, *inputs: Any, dtype: torch.dtype = torch.float32) -> 
     result = bnlint.fold(model, _as(inputs, dtype))
     _assert_small(relative_error(expected, outputs(result.model, inputs, dtype)), ROUNDED[dtype], result)
     assert result.kept == exact.kept, (result.kept, exact.kept)
+    assert_agreement(model, _as(inputs, dtype), result)
     return result
+
+
+def assert_agreement(model: nn.Module, inputs: Any, result: FoldResult) -> None:
+    """Assert that the facts and `bnlint.plan` say of each BatchNorm what the fold of a model did, reasons included."""
+    into = {item.layer: frozenset(item.into) for item in result.folds}
+    causes = {item.layer: item.cause for item in result.kept}
+    for record in bnlint.inspect(model, inputs=inputs).norms:
+        if record.kind == NormKind.BATCH:
+            said = (record.foldable, record.folds_into, record.fold_obstacle)
+            layer = record.layer
+            assert said == (layer in into, into.get(layer, frozenset()), causes.get(layer)), (layer, said, result)
+    planned = bnlint.plan(model, inputs)
+    assert {item.layer: frozenset(item.into) for item in planned.folds} == into
+    assert planned.kept == result.kept
 
 
 def assert_folds(model: nn.Module, *inputs: Any, dtype: torch.dtype = torch.float32) -> FoldResult:

@@ -7,6 +7,8 @@ import copy
 import numpy
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import bnlint
@@ -84,6 +86,36 @@ def test_the_error_of_a_cast_is_never_understated(dtype: torch.dtype, exponent: 
     told = cast_error(exact, dtype)
     assert told >= real
     assert told <= max(real, torch.finfo(dtype).eps / 2)
+
+
+@given(
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    st.sampled_from(list(CARRIERS)),
+    st.integers(-40, 38),
+    st.integers(-40, 36),
+    st.booleans(),
+)
+def test_weights_that_are_said_to_stay_normal_are_cast_by_rounding_alone(
+    dtype: torch.dtype, name: str, size: int, gain: int, dead: bool
+) -> None:
+    module, channels, side = CARRIERS[name]
+    layer = copy.deepcopy(module).to(dtype)
+    layer.weight.data = (layer.weight.data.double() * 10.0**size).to(dtype)
+    layer.weight.data[0] = 0
+    scale = torch.logspace(gain, gain + 2, channels, dtype=torch.float64)
+    scale[1] = 0 if dead else scale[1]
+    carrier = Carrier(layer)
+    carrier.take(Change("", side, numpy.arange(channels)), Affine(scale, torch.zeros_like(scale)))
+    if carrier.stays_normal():
+        assert cast_error(carrier.exact(), dtype) <= torch.finfo(dtype).eps / 2
+
+
+@pytest.mark.parametrize("name", ["convolution", "grouped", "transposed", "input", "linear_input"])
+def test_ordinary_weights_are_not_made_to_know_that_they_stay_normal(name: str) -> None:
+    module, channels, side = CARRIERS[name]
+    carrier, ones = Carrier(module), torch.ones(channels, dtype=torch.float64)
+    carrier.take(Change("", side, numpy.arange(channels)), Affine(ones, ones))
+    assert carrier.stays_normal()
 
 
 def tiny_scale() -> nn.Module:
