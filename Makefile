@@ -28,7 +28,7 @@ docs: $(STAMP)
 	$(BIN)/python -m bnlint.reporters.schema > docs/report-schema.json
 	$(BIN)/python -m bnlint.reporters.schema lines > docs/report-lines-schema.json
 	$(BIN)/python -m bnlint.reporters.schema fold > docs/fold-schema.json
-	$(BIN)/python -m bnlint.reporters.fact_schema > docs/facts-schema.json
+	$(BIN)/python -m bnlint.reporters.facts.schema > docs/facts-schema.json
 	$(BIN)/python -m bnlint.config > docs/config-schema.json
 	$(BIN)/python -m docs.rule_pages
 	$(BIN)/python -m docs.form_table

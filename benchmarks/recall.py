@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from bnlint.grouping import summarise
 from bnlint.report import Report
+from bnlint.reporters.page.grouping import summarise
 from bnlint.ruleset import find_rule, load_rules
 from tests.zoo.faults.fault import Fault
 from tests.zoo.seeded_faults import FAULTS, others, report_on

@@ -22,9 +22,9 @@ from bnlint.errors import UsageError
 from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.vocabulary import vocabulary
 from bnlint.report import Report
-from bnlint.reporters import concise, full
+from bnlint.reporters.page.style import Style
+from bnlint.reporters.report import concise, full
 from bnlint.reporters.rule_pages import condition_text, when_it_runs
-from bnlint.reporters.style import Style
 from bnlint.ruleset import Example, Rule, load_rules
 
 FOLDER: Final = Path(__file__).parent / "rules"

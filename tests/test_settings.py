@@ -10,8 +10,8 @@ from torch import nn
 
 import bnlint
 from bnlint import Severity, UsageError
-from bnlint.reporters import full
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
+from bnlint.reporters.report import full
 from tests.cli.conftest import Run, run  # noqa: F401 - a fixture
 
 

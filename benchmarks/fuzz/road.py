@@ -21,7 +21,7 @@ from bnlint.artifacts.saved import Saved
 from bnlint.errors import BnlintError
 from bnlint.linter import check
 from bnlint.reporters import FORMATS
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
 from tests.artifacts.forbidden import warm_up
 
 _LIVE: list[bool] = [False]

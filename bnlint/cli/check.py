@@ -105,7 +105,7 @@ def _check_one(target: str, arguments: dict[str, Any], format_: str) -> int:
         from bnlint import linter
 
         report: Report = linter.check(target, progress=progress, **arguments)
-    from bnlint.reporters.style import Style
+    from bnlint.reporters.page.style import Style
 
     write(FORMATS[format_](report, Style.of_stream(sys.stdout)))
     for sentence in report.unanalysed:

@@ -14,8 +14,8 @@ from bnlint.batch.worker import Skipped
 from bnlint.cli.progress import count_bar
 from bnlint.cli.streams import complain, write
 from bnlint.errors import NotAnalysedError
-from bnlint.reporters.several import FORMATS, sentence
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
+from bnlint.reporters.report.formats import FORMATS, sentence
 from bnlint.summary import Summary
 
 

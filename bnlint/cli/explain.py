@@ -24,8 +24,8 @@ def explain(
 
     Severity and options are those after the profile and the configuration file.
     """
+    from bnlint.reporters.page.style import Style
     from bnlint.reporters.rule_pages import render_rule
-    from bnlint.reporters.style import Style
     from bnlint.resolve import resolve
     from bnlint.ruleset import find_rule
 

@@ -14,7 +14,7 @@ from bnlint.cli.streams import write
 @debug_option
 def facts() -> None:
     """List the facts that rules can read: what each means, and what must be given to know it."""
-    from bnlint.reporters.fact_pages import render_vocabulary
-    from bnlint.reporters.style import Style
+    from bnlint.reporters.facts.pages import render_vocabulary
+    from bnlint.reporters.page.style import Style
 
     write(render_vocabulary(Style.of_stream(sys.stdout)))

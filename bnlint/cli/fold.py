@@ -99,7 +99,7 @@ def fold(
         else:
             record = fold_model(opened, options, output, progress)
     from bnlint.reporters import fold_table
-    from bnlint.reporters.style import Style
+    from bnlint.reporters.page.style import Style
 
     render = fold_table.render_all if everything and format_ == "full" else fold_table.FORMATS[format_]
     write(render(record, Style.of_stream(sys.stdout)))

@@ -36,8 +36,8 @@ def inspect(*, target: str, inputs: tuple[str, ...], everything: bool, format_: 
 
         table = linter.inspect(target, inputs=inputs or None, progress=progress, **options)
 
-    from bnlint.reporters import fact_list
-    from bnlint.reporters.style import Style
+    from bnlint.reporters.facts import listing
+    from bnlint.reporters.page.style import Style
 
-    render = fact_list.render if everything and format_ == "table" else FACT_FORMATS[format_]
+    render = listing.render if everything and format_ == "table" else FACT_FORMATS[format_]
     write(render(table, Style.of_stream(sys.stdout)))

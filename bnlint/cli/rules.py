@@ -21,8 +21,8 @@ def rules(*, folders: tuple[Path, ...], profile: str | None, config_file: str | 
 
     Severities are those after the profile and the configuration file; a rule that does not run is off.
     """
+    from bnlint.reporters.page.style import Style
     from bnlint.reporters.rule_pages import render_list
-    from bnlint.reporters.style import Style
     from bnlint.resolve import resolve
 
     resolved = resolve({}, profile=profile, config=configuration(config_file, no_config), folders=folders)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 if TYPE_CHECKING:
     from bnlint.facts.records import FactTable
     from bnlint.report import Report
-    from bnlint.reporters.style import Style
+    from bnlint.reporters.page.style import Style
 
 Renderer: TypeAlias = "Callable[[Report, Style], str]"
 """Writes a report as text that ends in a line break, unless it is empty."""
@@ -29,7 +29,7 @@ def _renderer(module: str) -> Renderer:
     return render
 
 
-FORMATS: Final[Mapping[str, Renderer]] = {name: _renderer(name) for name in ("full", "concise", "json")}
+FORMATS: Final[Mapping[str, Renderer]] = {name: _renderer(f"report.{name}") for name in ("full", "concise", "json")}
 """The formats by the name that `--format` takes."""
 
 
@@ -42,8 +42,8 @@ def _fact_renderer(module: str) -> FactRenderer:
 
 
 FACT_FORMATS: Final[Mapping[str, FactRenderer]] = {
-    "table": _fact_renderer("fact_table"),
-    "json": _fact_renderer("fact_json"),
-    "csv": _fact_renderer("fact_csv"),
+    "table": _fact_renderer("facts.table"),
+    "json": _fact_renderer("facts.json"),
+    "csv": _fact_renderer("facts.csv"),
 }
 """The formats of fact tables by the name that `--format` takes."""

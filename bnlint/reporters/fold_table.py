@@ -9,9 +9,9 @@ from typing import Final
 from rich.text import Text
 
 from bnlint.folding.record import FoldedLayer, FoldRecord, KeptLayer, ProofRecord
-from bnlint.grouping import summarise
-from bnlint.reporters.page import Page
-from bnlint.reporters.style import Style, counted, layer_name
+from bnlint.reporters.page.grouping import summarise
+from bnlint.reporters.page.page import Page
+from bnlint.reporters.page.style import Style, counted, layer_name
 from bnlint.text import printable
 
 ROWS_SHOWN: Final = 12

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bnlint
-from bnlint.reporters.full import render
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
+from bnlint.reporters.report.full import render
 from examples.published_weights.download import DownloadError, WrongContentsError, download
 from examples.published_weights.recount import NotLoadedError, batch_norms
 from examples.published_weights.table import Package, WeightFile, packages

@@ -9,7 +9,7 @@ import pytest
 
 from bnlint.errors import NotAnalysedError
 from tests.cli.conftest import Run, raises, returns
-from tests.reporters.test_fact_formats import TABLE
+from tests.reporters.facts.test_formats import TABLE
 
 
 @pytest.fixture

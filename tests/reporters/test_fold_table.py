@@ -7,7 +7,7 @@ import msgspec
 
 from bnlint.folding.record import FileRecord, FoldedLayer, FoldRecord, KeptLayer, ProofRecord
 from bnlint.reporters.fold_table import FORMATS, failure, render, render_all, render_json
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
 
 PROOF = ProofRecord(True, 2e-7, 1e-7, 3e-15, 1e-3, "layer1.1.bn1", ("1x3x8x8:float32",))
 

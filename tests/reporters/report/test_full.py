@@ -6,8 +6,8 @@ import pytest
 
 from bnlint.report import Coverage, Evidence
 from bnlint.reporters import FORMATS
-from bnlint.reporters.concise import render as concise
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
+from bnlint.reporters.report.concise import render as concise
 from tests.reporters.reports import NEEDS_BATCH_SIZE, NEEDS_MODULE, NEEDS_RUN, full_report, never_updated, report
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")

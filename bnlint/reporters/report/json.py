@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bnlint.report import Report
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
 from bnlint.summary import Failure, Summary
 
 

@@ -12,10 +12,10 @@ from bnlint.facts.ordinary import Unusual, split_by, unusual
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts, why_unknown
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import FactEntry, remedy, vocabulary
-from bnlint.grouping import summarise
-from bnlint.reporters.fact_text import INDENT, families, pairs_line, show, write_model
-from bnlint.reporters.page import Column, Page
-from bnlint.reporters.style import Style, counted
+from bnlint.reporters.facts.text import INDENT, families, pairs_line, show, write_model
+from bnlint.reporters.page.grouping import summarise
+from bnlint.reporters.page.page import Column, Page
+from bnlint.reporters.page.style import Style, counted
 from bnlint.text import printable
 
 VALUES_SHOWN: Final = 4

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.vocabulary import FactEntry, Need, vocabulary
-from bnlint.reporters.page import Page
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.page import Page
+from bnlint.reporters.page.style import Style
 
 RECORDS: Final = {
     "norm": ("a normalisation call, or a layer that was not called", NormFacts),

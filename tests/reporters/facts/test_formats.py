@@ -20,10 +20,12 @@ from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import FactEntry, vocabulary
 from bnlint.report import Location
-from bnlint.reporters import FACT_FORMATS, fact_csv, fact_json
-from bnlint.reporters.fact_schema import facts_schema
+from bnlint.reporters import FACT_FORMATS
+from bnlint.reporters.facts import csv as fact_csv
+from bnlint.reporters.facts import json as fact_json
+from bnlint.reporters.facts.schema import facts_schema
+from bnlint.reporters.page.style import Style
 from bnlint.reporters.schema import render_schema
-from bnlint.reporters.style import Style
 
 PUBLISHED = Path(bnlint.__file__).parent.parent / "docs" / "facts-schema.json"
 PLAIN = Style()
@@ -110,7 +112,7 @@ def test_any_table_follows_the_schema(table: FactTable) -> None:
 
 def test_the_published_schema_is_not_stale() -> None:
     assert PUBLISHED.read_text(encoding="utf-8") == render_schema(facts_schema()), (
-        "run `python -m bnlint.reporters.fact_schema > docs/facts-schema.json`"
+        "run `python -m bnlint.reporters.facts.schema > docs/facts-schema.json`"
     )
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bnlint.reporters import FORMATS
-from bnlint.reporters.style import Style
+from bnlint.reporters.page.style import Style
 from tests.reporters.reports import NEEDS_BATCH_SIZE, full_report, never_updated, not_traced, report
 
 concise = FORMATS["concise"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from bnlint.reporters.style import Style
-from bnlint.reporters.wrapping import wrapped
+from bnlint.reporters.page.style import Style
+from bnlint.reporters.page.wrapping import wrapped
 from bnlint.text import printable
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import msgspec
 from bnlint import __version__
 from bnlint.facts.records import FactTable
 from bnlint.report import Location
-from bnlint.reporters.fact_values import plain_facts
-from bnlint.reporters.style import Style
+from bnlint.reporters.facts.values import plain_facts
+from bnlint.reporters.page.style import Style
 
 FACTS_SCHEMA: Final = "bnlint-facts-v1"
 

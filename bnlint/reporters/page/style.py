@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from bnlint.grouping import MODEL
 from bnlint.report import FactValue, Location
+from bnlint.reporters.page.grouping import MODEL
 from bnlint.text import printable
 
 NARROWEST: Final = 40

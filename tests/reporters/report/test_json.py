@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 import bnlint
 from bnlint.report import REPORT_SCHEMA, Report, Severity
 from bnlint.reporters import FORMATS
+from bnlint.reporters.page.style import Style
 from bnlint.reporters.schema import render_schema, report_schema
-from bnlint.reporters.style import Style
 from tests.reporters.reports import NEEDS_MODULE, full_report, never_updated, report
 
 PUBLISHED = Path(bnlint.__file__).parent.parent / "docs" / "report-schema.json"

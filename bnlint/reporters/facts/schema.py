@@ -10,8 +10,8 @@ from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import FactEntry, vocabulary
 from bnlint.report import Location
-from bnlint.reporters.fact_json import FACTS_SCHEMA
-from bnlint.reporters.fact_values import NOT_FINITE
+from bnlint.reporters.facts.json import FACTS_SCHEMA
+from bnlint.reporters.facts.values import NOT_FINITE
 from bnlint.reporters.schema import DIALECT, components, render_schema
 
 _LOCATIONS: Final = {

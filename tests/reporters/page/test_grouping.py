@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnlint.grouping import expand, group, groups, summarise
+from bnlint.reporters.page.grouping import expand, group, groups, summarise
 
 path_like = st.from_regex(r"[a-c]{0,2}[0-9]{0,2}(\.[a-c]{0,1}[0-9]{0,2}){0,3}", fullmatch=True)
 odd = st.text(alphabet="a1029{}\\,. [](model)", max_size=9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bnlint.report import Evidence, Finding, Report
-from bnlint.reporters.style import Style, facts_text, layer_name, place
+from bnlint.reporters.page.style import Style, facts_text, layer_name, place
 from bnlint.text import printable
 
 

@@ -8,13 +8,13 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from msgspec.structs import replace
 
-from bnlint.reporters import json as one
+from bnlint.reporters.page.style import Style
+from bnlint.reporters.report import json as one
+from bnlint.reporters.report.formats import FORMATS, sentence
 from bnlint.reporters.schema import lines_schema, render_schema
-from bnlint.reporters.several import FORMATS, sentence
-from bnlint.reporters.style import Style
 from bnlint.summary import Failure, Summary
+from tests.reporters.report.test_json import PUBLISHED
 from tests.reporters.reports import NEEDS_MODULE, full_report, never_updated, report
-from tests.reporters.test_json import PUBLISHED
 
 FAILED = Failure(version="1", target="a\n.pt", cause="`a\n.pt` is cut short.", hint="Copy it again.")
 SUMMARY = Summary(version="1", targets=12, errors=2, failed=1, without_findings=9, skipped=1, exit_code=1)

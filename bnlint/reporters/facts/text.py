@@ -10,8 +10,8 @@ from rich.text import Text
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import FactEntry, vocabulary
-from bnlint.reporters.page import Page
-from bnlint.reporters.style import value_text
+from bnlint.reporters.page.page import Page
+from bnlint.reporters.page.style import value_text
 from bnlint.text import printable
 
 INDENT: Final = 17

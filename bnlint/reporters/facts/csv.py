@@ -11,8 +11,8 @@ from typing import Any
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.vocabulary import vocabulary
 from bnlint.report import Location
-from bnlint.reporters.fact_values import plain_facts
-from bnlint.reporters.style import Style
+from bnlint.reporters.facts.values import plain_facts
+from bnlint.reporters.page.style import Style
 
 
 def render(table: FactTable, style: Style) -> str:  # noqa: ARG001 - all formats are called alike

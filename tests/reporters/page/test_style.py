@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from bnlint.reporters.style import Style, value_text
+from bnlint.reporters.page.style import Style, value_text
 from bnlint.text import printable
 
 

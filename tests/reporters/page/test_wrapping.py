@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from bnlint.reporters.wrapping import wrapped
+from bnlint.reporters.page.wrapping import wrapped
 
 WORDS = st.lists(st.text("ab.漢é-", min_size=1, max_size=12), max_size=8)
 

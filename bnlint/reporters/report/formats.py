@@ -9,9 +9,9 @@ from typing import Final
 from rich.text import Text
 
 from bnlint.report import Report
-from bnlint.reporters import concise, full, json
-from bnlint.reporters.page import Page
-from bnlint.reporters.style import Style, counted
+from bnlint.reporters.page.page import Page
+from bnlint.reporters.page.style import Style, counted
+from bnlint.reporters.report import concise, full, json
 from bnlint.summary import Failure, Summary
 from bnlint.text import printable
 

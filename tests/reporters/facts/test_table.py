@@ -8,8 +8,9 @@ import pytest
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
-from bnlint.reporters import fact_list, fact_table
-from bnlint.reporters.style import Style
+from bnlint.reporters.facts import listing as fact_list
+from bnlint.reporters.facts import table as fact_table
+from bnlint.reporters.page.style import Style
 from bnlint.tracing.kinds import NormKind
 
 MODEL = ModelFacts(

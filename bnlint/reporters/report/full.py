@@ -7,10 +7,10 @@ from typing import Final
 
 from rich.text import Text
 
-from bnlint.grouping import summarise
 from bnlint.report import Coverage, Evidence, FactValue, Finding, NotRun, Report, Severity
-from bnlint.reporters.page import GUTTER, Page
-from bnlint.reporters.style import Style, counted, facts_text, place
+from bnlint.reporters.page.grouping import summarise
+from bnlint.reporters.page.page import GUTTER, Page
+from bnlint.reporters.page.style import Style, counted, facts_text, place
 from bnlint.text import printable
 
 COLOURS: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold blue"}

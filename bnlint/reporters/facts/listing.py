@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from bnlint.facts.records import FactTable, NormFacts
-from bnlint.reporters.fact_text import INDENT, facts_line, families, write_model
-from bnlint.reporters.page import Page
-from bnlint.reporters.style import Style, layer_name
+from bnlint.reporters.facts.text import INDENT, facts_line, families, write_model
+from bnlint.reporters.page.page import Page
+from bnlint.reporters.page.style import Style, layer_name
 
 
 def render(table: FactTable, style: Style) -> str:

@@ -1,0 +1,1 @@
+"""The fact table: one file a format, and what its formats share."""

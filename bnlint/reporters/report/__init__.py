@@ -1,0 +1,1 @@
+"""The formats of reports: one registry, one file a format."""
