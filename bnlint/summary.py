@@ -7,6 +7,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
+from bnlint import __version__
+from bnlint.errors import BnlintError
 from bnlint.report import Report, Severity
 
 FAILURE_SCHEMA: Final = "bnlint-failure-v1"
@@ -35,6 +37,17 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     hint: str = ""
     exit_code: Literal[2, 3] = 3
+
+    @classmethod
+    def of(cls, target: str, error: BnlintError) -> Failure:
+        """What an error leaves in place of a report.
+
+        Args:
+            target: What was to be checked.
+            error: Why there is no report.
+        """
+        code: Literal[2, 3] = 3 if error.exit_code == 3 else 2
+        return cls(version=__version__, target=target, cause=error.cause, hint=error.hint, exit_code=code)
 
     @property
     def sentence(self) -> str:

@@ -20,8 +20,8 @@ from bnlint.artifacts.lazy_tensors import LazyTensors
 from bnlint.artifacts.saved import Saved
 from bnlint.errors import BnlintError
 from bnlint.linter import check
-from bnlint.reporters import FORMATS
 from bnlint.reporters.page.style import Style
+from bnlint.reporters.report.formats import FORMATS, load_format
 from tests.artifacts.forbidden import warm_up
 
 _LIVE: list[bool] = [False]
@@ -59,8 +59,8 @@ def read_and_report(path: Path) -> bool:
         if "\n" in str(error):
             raise AssertionError(f"no sentence: {error!r}") from error
         return False
-    for render in FORMATS.values():
-        render(report, Style()).encode("utf-8", "backslashreplace")
+    for name in FORMATS:
+        load_format(name).for_one().result(report, Style()).encode("utf-8", "backslashreplace")
     return True
 
 

@@ -97,13 +97,7 @@ def _failure(target: Target, error: BaseException, orders: Orders) -> Failure:
     if orders.debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, BnlintError):
-        return Failure(
-            version=__version__,
-            target=target.name,
-            cause=error.cause,
-            hint=error.hint,
-            exit_code=3 if error.exit_code == 3 else 2,
-        )
+        return Failure.of(target.name, error)
     what = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ").removesuffix(".")
     return Failure(
         version=__version__,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,13 @@ from bnlint.cli.configuration import configuration
 from bnlint.cli.options import asks_for_traceback, debug_option, targets_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.rule_options import judging_options, settings_options
-from bnlint.cli.streams import complain, stdout_is_for_the_report, write
-from bnlint.errors import UsageError
-from bnlint.reporters import FORMATS
+from bnlint.cli.streams import complain, stdout_is_for_the_report
+from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.reporters.report.formats import FORMATS
 
 if TYPE_CHECKING:
     from bnlint.report import Report
+    from bnlint.summary import Failure
 
 
 @click.command(short_help="Check a model, and say what is wrong with it.")
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     "--format",
     "format_",
     type=click.Choice(tuple(FORMATS)),
-    default="full",
+    default=next(iter(FORMATS)),
     show_default=True,
-    help="full for people, concise for grep, json for programs.",
+    help=", ".join(f"{name} for {listed.audience}" for name, listed in FORMATS.items()) + ".",
 )
 @click.option(
     "--fail-on",
@@ -99,15 +99,27 @@ def check(
 def _check_one(target: str, arguments: dict[str, Any], format_: str) -> int:
     from bnlint.artifacts import ahead
 
-    with progress_bar() as progress, stdout_is_for_the_report():
-        if not arguments["trust"] and not arguments["allow"]:
-            ahead.begin(target)
-        from bnlint import linter
+    try:
+        with progress_bar() as progress, stdout_is_for_the_report():
+            if not arguments["trust"] and not arguments["allow"]:
+                ahead.begin(target)
+            from bnlint import linter
 
-        report: Report = linter.check(target, progress=progress, **arguments)
-    from bnlint.reporters.page.style import Style
+            report: Report = linter.check(target, progress=progress, **arguments)
+    except NotAnalysedError as error:
+        from bnlint.summary import Failure
 
-    write(FORMATS[format_](report, Style.of_stream(sys.stdout)))
+        _write_one(Failure.of(target, error), format_)
+        raise
+    code = _write_one(report, format_)
     for sentence in report.unanalysed:
         complain(f"bnlint: {sentence}")
-    return report.exit_code
+    return code
+
+
+def _write_one(result: Report | Failure, format_: str) -> int:
+    from bnlint.cli.report_writer import ReportWriter
+
+    writer = ReportWriter(format_, several=False)
+    writer.add(result)
+    return writer.end()

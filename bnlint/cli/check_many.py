@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from bnlint import __version__
 from bnlint.artifacts.targets import find_targets
 from bnlint.batch.files import examine_targets
 from bnlint.batch.worker import Skipped
 from bnlint.cli.progress import count_bar
-from bnlint.cli.streams import complain, write
+from bnlint.cli.report_writer import ReportWriter
 from bnlint.errors import NotAnalysedError
-from bnlint.reporters.page.style import Style
-from bnlint.reporters.report.formats import FORMATS, sentence
-from bnlint.summary import Summary
 
 
 def check_many(
@@ -46,23 +41,18 @@ def check_many(
         NotAnalysedError: There is no model.
     """
     targets = find_targets(names)
-    summary = Summary(version=__version__)
-    style, form = Style.of_stream(sys.stdout), FORMATS[format_]
+    writer = ReportWriter(format_, several=True)
     results = examine_targets(targets, arguments, jobs=jobs, file_timeout=file_timeout, debug=debug)
     # An interrupt between two results ends the workers too.
     with closing(results), count_bar(len(targets)) as bar:
         for result in results:
             if isinstance(result, Skipped):
-                summary = summary.with_skipped()
+                writer.skip()
             else:
-                summary = summary.with_result(result)
                 with bar.hidden():
-                    write(form.result(result, style))
+                    writer.add(result)
             bar.count(result.target)
-    if not summary.targets:
+    if not writer.summary.targets:
         where = ", ".join(f"`{name}`" for name in names)
-        raise NotAnalysedError(f"There is no model in {where}: {summary.skipped} other files were looked at.")
-    write(form.end(summary, style))
-    if format_ == "concise":
-        complain(f"bnlint: {sentence(summary)}")
-    return summary.exit_code
+        raise NotAnalysedError(f"There is no model in {where}: {writer.summary.skipped} other files were looked at.")
+    return writer.end()

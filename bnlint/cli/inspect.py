@@ -10,7 +10,7 @@ import click
 from bnlint.cli.options import debug_option, target_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import stdout_is_for_the_report, write
-from bnlint.reporters import FACT_FORMATS
+from bnlint.reporters.facts.formats import FORMATS, LISTING, load_renderer
 
 
 @click.command(short_help="Show the facts about a model that the rules read.")
@@ -19,8 +19,8 @@ from bnlint.reporters import FACT_FORMATS
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(tuple(FACT_FORMATS)),
-    default="table",
+    type=click.Choice(tuple(FORMATS)),
+    default=next(iter(FORMATS)),
     show_default=True,
     help="table for people; json and csv hold every fact of every call.",
 )
@@ -36,8 +36,7 @@ def inspect(*, target: str, inputs: tuple[str, ...], everything: bool, format_: 
 
         table = linter.inspect(target, inputs=inputs or None, progress=progress, **options)
 
-    from bnlint.reporters.facts import listing
     from bnlint.reporters.page.style import Style
 
-    render = listing.render if everything and format_ == "table" else FACT_FORMATS[format_]
+    render = load_renderer(LISTING if everything and format_ == "table" else FORMATS[format_])
     write(render(table, Style.of_stream(sys.stdout)))

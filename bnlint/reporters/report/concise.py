@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from bnlint.report import Evidence, Finding, Report
 from bnlint.reporters.page.style import Style, facts_text, layer_name, place
+from bnlint.reporters.report.formats import Format, nothing
+from bnlint.summary import Failure
 from bnlint.text import printable
 
 
@@ -27,17 +30,15 @@ def render(report: Report, style: Style) -> str:  # noqa: ARG001 - all formats a
     lines = [line for finding in report.findings for line in _finding(target, finding)]
     lines += [f"{target}: {line}" for line in _not_run(report)]
     return "".join(f"{line}\n" for line in lines) + "".join(
-        not_analysed(report.target, why) for why in report.unanalysed
+        _not_analysed(report.target, why) for why in report.unanalysed
     )
 
 
-def not_analysed(target: str, why: str) -> str:
-    """A line on what could not be done.
+def _result(result: Report | Failure, style: Style) -> str:
+    return render(result, style) if isinstance(result, Report) else _not_analysed(result.target, result.sentence)
 
-    Args:
-        target: What it is about.
-        why: One sentence or two.
-    """
+
+def _not_analysed(target: str, why: str) -> str:
     return f"{printable(target)}: not-analysed: {_one_line(why)}\n"
 
 
@@ -70,3 +71,6 @@ def _facts(item: Evidence | None) -> str:
 
 def _one_line(text: str) -> str:
     return printable(" ".join(text.split()))
+
+
+FORMAT: Final = Format(nothing, _result, nothing, alone=render, sums_up=False)

@@ -1,65 +1,88 @@
-"""The formats for several models: what is written as each result comes, and at the end."""
+"""The formats of reports, for one target and for many: the one place that lists them.
+
+A new one is a file with a `FORMAT` in it, and a line in `FORMATS`. This module is imported with the command line:
+neither rich nor a format is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+import importlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rich.text import Text
-
-from bnlint.report import Report
-from bnlint.reporters.page.page import Page
-from bnlint.reporters.page.style import Style, counted
-from bnlint.reporters.report import concise, full, json
-from bnlint.summary import Failure, Summary
-from bnlint.text import printable
+if TYPE_CHECKING:
+    from bnlint.report import Report
+    from bnlint.reporters.page.style import Style
+    from bnlint.summary import Failure, Summary
 
 
-@dataclass(frozen=True)
-class Format:
-    """How a format writes several results.
-
-    Attributes:
-        result: Writes one result; nothing of another is needed for it.
-        end: Writes what follows the last one.
-    """
-
-    result: Callable[[Report | Failure, Style], str]
-    end: Callable[[Summary, Style], str]
-
-
-def _full(result: Report | Failure, style: Style) -> str:
-    """A line for a model without findings and for a failure; else the whole report, set off by blank lines."""
-    page = Page(style)
-    if isinstance(result, Failure):
-        page.line(Text.assemble(("failed", "bold red"), f" {printable(result.sentence)}"))
-        return page.text()
-    if result.findings or result.unanalysed:
-        return f"\n{full.render(result, style)}\n"
-    page.line(Text.assemble((printable(result.target), "bold"), ": ", full.verdict(result)))
-    return page.text()
-
-
-def _full_end(summary: Summary, style: Style) -> str:
-    page = Page(style)
-    page.blank()
-    page.line(Text(sentence(summary), style="bold"))
-    return page.text()
-
-
-def _concise(result: Report | Failure, style: Style) -> str:
-    if isinstance(result, Report):
-        return concise.render(result, style)
-    return concise.not_analysed(result.target, result.sentence)
-
-
-def _nothing(_summary: Summary, _style: Style) -> str:
+def nothing(*_: object) -> str:
+    """What a format writes where it has nothing to write."""
     return ""
 
 
-def _line(record: Report | Failure | Summary, _style: Style) -> str:
-    return json.render_line(record)
+class Format(NamedTuple):
+    """How a format writes a check: a beginning, each result as it comes, and an end. All functions are pure.
+
+    Attributes:
+        begin: Writes what precedes the first result; it is called once there is one.
+        result: Writes one result; nothing of another is needed for it.
+        end: Writes what follows the last one.
+        between: What stands between two results, such as the comma of a list in JSON.
+        alone: Writes the report of a check of one target, where that is not begin, result and end; a target without a
+            report then leaves nothing to write, and stderr says why.
+        sums_up: Whether `end` says how a check of several targets went altogether; if not, stderr does.
+    """
+
+    begin: Callable[[Style], str]
+    result: Callable[[Report | Failure, Style], str]
+    end: Callable[[Summary, Style], str]
+    between: str = ""
+    alone: Callable[[Report, Style], str] | None = None
+    sums_up: bool = True
+
+    def for_one(self) -> Format:
+        """The format of a check of one target."""
+        alone = self.alone
+        if alone is None:
+            return self
+
+        def result(result: Report | Failure, style: Style) -> str:
+            from bnlint.report import Report
+
+            return alone(result, style) if isinstance(result, Report) else ""
+
+        return Format(nothing, result, nothing)
+
+
+class Listed(NamedTuple):
+    """A format in the list.
+
+    Attributes:
+        audience: Whom it is for, as `--help` says it.
+        module: The module that has it as `FORMAT`; it is imported when the format is first used.
+    """
+
+    audience: str
+    module: str
+
+
+FORMATS: Final = {
+    "full": Listed("people", "bnlint.reporters.report.full"),
+    "concise": Listed("grep", "bnlint.reporters.report.concise"),
+    "json": Listed("programs", "bnlint.reporters.report.json"),
+}
+"""The formats by the name that `--format` takes; the first is the usual one."""
+
+
+def load_format(name: str) -> Format:
+    """A format, from its module.
+
+    Args:
+        name: A key of `FORMATS`.
+    """
+    form: Format = importlib.import_module(FORMATS[name].module).FORMAT
+    return form
 
 
 def sentence(summary: Summary) -> str:
@@ -68,6 +91,8 @@ def sentence(summary: Summary) -> str:
     Args:
         summary: The numbers.
     """
+    from bnlint.reporters.page.style import counted
+
     parts = ", ".join(_parts(summary))
     skipped = f" · {counted(summary.skipped, 'other file')} skipped" if summary.skipped else ""
     return f"{counted(summary.targets, 'model')}{': ' if parts else ''}{parts}{skipped}"
@@ -83,11 +108,3 @@ def _parts(summary: Summary) -> Iterator[str]:
     ):
         if number:
             yield f"{number} {words}"
-
-
-FORMATS: Final[Mapping[str, Format]] = {
-    "full": Format(_full, _full_end),
-    "concise": Format(_concise, _nothing),
-    "json": Format(_line, _line),
-}
-"""The formats by the name that `--format` takes."""

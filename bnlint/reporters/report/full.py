@@ -11,6 +11,8 @@ from bnlint.report import Coverage, Evidence, FactValue, Finding, NotRun, Report
 from bnlint.reporters.page.grouping import summarise
 from bnlint.reporters.page.page import GUTTER, Page
 from bnlint.reporters.page.style import Style, counted, facts_text, place
+from bnlint.reporters.report.formats import Format, nothing, sentence
+from bnlint.summary import Failure, Summary
 from bnlint.text import printable
 
 COLOURS: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold blue"}
@@ -236,3 +238,25 @@ def _found(report: Report, not_run: int) -> Text:
     if open_questions and not report.passed:
         return Text("nothing could be said", style="bold yellow")
     return Text("nothing found", style="bold") if open_questions else Text("clean", style="bold green")
+
+
+def _among_others(result: Report | Failure, style: Style) -> str:
+    """A line for a model without findings and for a failure; else the whole report, set off by blank lines."""
+    page = Page(style)
+    if isinstance(result, Failure):
+        page.line(Text.assemble(("failed", "bold red"), f" {printable(result.sentence)}"))
+        return page.text()
+    if result.findings or result.unanalysed:
+        return f"\n{render(result, style)}\n"
+    page.line(Text.assemble((printable(result.target), "bold"), ": ", verdict(result)))
+    return page.text()
+
+
+def _sum(summary: Summary, style: Style) -> str:
+    page = Page(style)
+    page.blank()
+    page.line(Text(sentence(summary), style="bold"))
+    return page.text()
+
+
+FORMAT: Final = Format(nothing, _among_others, _sum, alone=render)

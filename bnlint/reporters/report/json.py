@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from bnlint.report import Report
 from bnlint.reporters.page.style import Style
+from bnlint.reporters.report.formats import Format, nothing
 from bnlint.summary import Failure, Summary
 
 
@@ -24,11 +25,12 @@ def render(report: Report, style: Style) -> str:  # noqa: ARG001 - all formats a
     return msgspec.json.format(_encoded(report), indent=2).decode() + "\n"
 
 
-def render_line(record: Report | Failure | Summary) -> str:
+def render_line(record: Report | Failure | Summary, style: Style) -> str:  # noqa: ARG001 - all formats are called alike
     """A record of the check of several models as one line of JSON Lines.
 
     Args:
         record: What to write; a report is written as by `render`, but for the white space.
+        style: Not used.
 
     Returns:
         One JSON object and a line break.
@@ -52,3 +54,6 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_encodable(item) for item in value]
     return value
+
+
+FORMAT: Final = Format(nothing, render_line, render_line, alone=render)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from bnlint.reporters import FORMATS
 from bnlint.reporters.page.style import Style
+from bnlint.reporters.report.concise import render as concise
 from tests.reporters.reports import NEEDS_BATCH_SIZE, full_report, never_updated, not_traced, report
-
-concise = FORMATS["concise"]
 
 
 def test_one_line_a_layer() -> None:

@@ -5,13 +5,12 @@ import re
 import pytest
 
 from bnlint.report import Coverage, Evidence
-from bnlint.reporters import FORMATS
 from bnlint.reporters.page.style import Style
 from bnlint.reporters.report.concise import render as concise
+from bnlint.reporters.report.full import render as full
 from tests.reporters.reports import NEEDS_BATCH_SIZE, NEEDS_MODULE, NEEDS_RUN, full_report, never_updated, report
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-full = FORMATS["full"]
 
 
 def flat(text: str) -> str:
@@ -126,8 +125,8 @@ def test_a_hostile_name_cannot_act_on_the_terminal() -> None:
             "evidence": (Evidence(layer, {"dtype": "\x07"}),),
         }
     )
-    for name in ("full", "concise"):
-        text = FORMATS[name](report(findings=(hostile,), target="a\rb"), Style(80))
+    for name, render in {"full": full, "concise": concise}.items():
+        text = render(report(findings=(hostile,), target="a\rb"), Style(80))
         assert not set(text) & set("\x1b\x07\r"), name
         assert "bn\\x1b[2J\\n1" in text
 

@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 
 import bnlint
 from bnlint.report import REPORT_SCHEMA, Report, Severity
-from bnlint.reporters import FORMATS
 from bnlint.reporters.page.style import Style
+from bnlint.reporters.report.json import render
 from bnlint.reporters.schema import render_schema, report_schema
 from tests.reporters.reports import NEEDS_MODULE, full_report, never_updated, report
 
@@ -17,7 +17,7 @@ PUBLISHED = Path(bnlint.__file__).parent.parent / "docs" / "report-schema.json"
 
 
 def document(value: Report) -> dict[str, object]:
-    loaded: dict[str, object] = json.loads(FORMATS["json"](value, Style()))
+    loaded: dict[str, object] = json.loads(render(value, Style()))
     return loaded
 
 
@@ -58,7 +58,7 @@ def test_content() -> None:
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:
-    assert FORMATS["json"](full_report(), Style(80)) == FORMATS["json"](full_report(), Style(120, colour=True))
+    assert render(full_report(), Style(80)) == render(full_report(), Style(120, colour=True))
 
 
 def test_a_file_name_that_is_not_utf8_can_be_written() -> None:
