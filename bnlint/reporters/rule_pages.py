@@ -11,8 +11,7 @@ from bnlint.facts.vocabulary import Need
 from bnlint.report import Context
 from bnlint.reporters.page.grouping import group
 from bnlint.reporters.page.page import GUTTER, Page
-from bnlint.reporters.page.style import Style
-from bnlint.reporters.report.full import COLOURS
+from bnlint.reporters.page.style import COLOURS, Style
 from bnlint.ruleset import Adjusted, Example, Rule
 from bnlint.ruleset.conditions import Comparison, Condition, Every, Negation, Some
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from bnlint.report import FactValue, Location
+from bnlint.report import FactValue, Location, Severity
 from bnlint.reporters.page.grouping import MODEL
 from bnlint.text import printable
 
@@ -16,6 +16,9 @@ NARROWEST: Final = 40
 WIDEST: Final = 120
 """Prose of more than about 120 columns is hard to read."""
 WIDTH_OF_A_PIPE: Final = 80
+
+COLOURS: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold blue"}
+"""Of each severity, as rich names them."""
 
 
 @dataclass(frozen=True)

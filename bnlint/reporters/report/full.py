@@ -10,12 +10,11 @@ from rich.text import Text
 from bnlint.report import Coverage, Evidence, FactValue, Finding, NotRun, Report, Severity
 from bnlint.reporters.page.grouping import summarise
 from bnlint.reporters.page.page import GUTTER, Page
-from bnlint.reporters.page.style import Style, counted, facts_text, place
+from bnlint.reporters.page.style import COLOURS, Style, counted, facts_text, place
 from bnlint.reporters.report.formats import Format, nothing, sentence
 from bnlint.summary import Failure, Summary
 from bnlint.text import printable
 
-COLOURS: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold blue"}
 LOCATIONS_SHOWN: Final = 3
 EVIDENCE_SHOWN: Final = 3
 LINES_OF_LAYERS: Final = 3
