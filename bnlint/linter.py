@@ -68,7 +68,8 @@ def check(
         target: A live module or `ExportedProgram`, the path of a saved model, or an import string such as
             `torchvision.models:resnet18`.
         inputs: What to call the model with: a tensor, a tuple of tensors, a dict of keyword tensors, or texts such as
-            `1x3x224x224` and `input_ids=1x128:int64`. Guessed from the model if not given.
+            `1x3x224x224` and `input_ids=1x128:int64`. Guessed from the model if not given. The model is traced with it
+            on meta tensors; values are used only where its code asks for them.
         weights: A weights file to load into the model of an import string.
         kwargs: Arguments for the factory of an import string.
         trust: Load whole models and exported programs, which runs the code that they name.
@@ -83,8 +84,10 @@ def check(
         drop_last: Whether a short last batch is left out; kept if not given, as by `DataLoader`.
         loader: A `torch.utils.data.DataLoader` that declares these; it is not iterated over.
         deploy_dtype: The data type of deployment, `float16` or `bfloat16`.
-        run: Whether to run a copy of the model with values, in both modes. By default it is run if `inputs` hold
-            values and its weights take less than 1 GB.
+        run: Whether to run a copy of the model with its weights, for BN110, BN111 and the fact `updates_per_forward`.
+            Nothing is run by default, values in `inputs` or not. It costs four forwards in eval mode (six where
+            samples influence each other), one forward and one backward in training mode, and the memory of a copy of
+            the model with its gradients.
         padding: How inputs are padded, as `AXIS`, `NAME=AXIS` or `NAME=AXIS:VALUE`: a copy is then run with padding.
         data: Real inputs to compare running statistics with: the name of a file, or an iterable of batches such as a
             `DataLoader`; of `(images, labels)` the model gets what its `forward` requires.
@@ -129,7 +132,7 @@ def check(
     )
     require_some_rule(resolved)
     deployed_in = deployment_dtype(resolved.deploy_dtype)
-    wanted = Wanted(resolved.setup, deployed_in, inputs, run, several(padding), data, data_batches, timeout)
+    wanted = Wanted(resolved.setup, deployed_in, inputs, bool(run), several(padding), data, data_batches, timeout)
     artifact, seen = _look(target, weights, kwargs, trust, key, allow, wanted, say)
     say("rules")
     outcome = apply_rules(resolved.rules.to_run, seen.table, resolved.context)
@@ -176,7 +179,9 @@ def inspect(
     timeout: float | None = None,
     progress: Progress | None = None,
 ) -> FactTable:
-    """The facts that the rules would read; the arguments are those of `check`.
+    """The facts that the rules would read; the arguments are those of `check`, and cost the same.
+
+    One trace by default; with `run=True` five forwards, a backward and the memory of a copy as well.
 
     Returns:
         The fact table.
@@ -190,7 +195,7 @@ def inspect(
         setup,
         deployment_dtype(deploy_dtype),
         inputs,
-        run,
+        bool(run),
         several(padding),
         data,
         data_batches,

@@ -27,7 +27,7 @@ class Need(enum.Enum):
     BATCH_SIZE = "give `--batch-size N`, the training batch on each device"
     DATASET_SIZE = "give `--dataset-size N`, the samples in one epoch, or `--drop-last`"
     ACCUMULATE = "give `--accumulate N`, the batches in one step of the optimiser"
-    RUN = "give `--run`"
+    RUN = "give `--run`, or `run=True` in Python"
     PADDING = "give `--padding AXIS`, the axis along which inputs are padded"
     DATA = "give `--data FILE`, real inputs"
 

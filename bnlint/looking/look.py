@@ -33,7 +33,7 @@ class Wanted:
         setup: The declared training set-up.
         deploy_dtype: The declared data type of deployment.
         inputs: What to call the model with, as given.
-        run: Whether to run a copy; `None` for "if inputs with values were given, and the model is small".
+        run: Whether to run a copy.
         padding: How inputs are padded, as given.
         data: Real inputs, as given.
         data_batches: How many batches of them; `None` for `DATA_BATCHES`.
@@ -43,7 +43,7 @@ class Wanted:
     setup: TrainingSetup
     deploy_dtype: str | None = None
     inputs: object = None
-    run: bool | None = None
+    run: bool = False
     padding: Sequence[str] = ()
     data: object = None
     data_batches: int | None = None
@@ -98,7 +98,7 @@ def nothing_to_run(wanted: Wanted, table: FactTable) -> tuple[str, ...]:
         wanted: What the user asks for.
         table: The facts of the target, with what would let it run.
     """
-    asked = {"run": bool(wanted.run), "padding": bool(wanted.padding), "data": wanted.data is not None}
+    asked = {"run": wanted.run, "padding": bool(wanted.padding), "data": wanted.data is not None}
     options = "` and `--".join(name for name, given in asked.items() if given)
     if not options:
         return ()

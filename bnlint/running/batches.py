@@ -12,12 +12,6 @@ from bnlint.tracing.infer_inputs import first_layers
 from bnlint.tracing.inputs import Inputs
 
 
-def has_values(inputs: Inputs) -> bool:
-    """Whether no tensor of the inputs is a meta tensor, and there is one."""
-    tensors = inputs.tensors()
-    return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
-
-
 def with_values(inputs: Inputs, seed: int = 0) -> Inputs:
     """The inputs with values in place of meta tensors.
 

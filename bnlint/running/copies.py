@@ -18,9 +18,6 @@ from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.structural_copy import StructuralCopy
 from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
-LARGEST_UNASKED = 1 << 30
-"""Bytes of parameters and buffers that are copied without being asked."""
-
 
 class RunningCopy:
     """A copy of a model, on the device of the model, and its runs.
@@ -102,13 +99,8 @@ class RunningCopy:
         return tensor.detach().to(self.device, dtype, copy=True)
 
 
-def why_not(model: nn.Module, asked: bool) -> str:
-    """Why a model cannot be copied for a run; empty where it can.
-
-    Args:
-        model: The model.
-        asked: Whether the user asked for the run by name, so that size is no reason.
-    """
+def why_not(model: nn.Module) -> str:
+    """Why a model cannot be copied for a run; empty where it can."""
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         return "a TorchScript module cannot be copied for a run"
     tensors = [*model.parameters(), *model.buffers()]
@@ -116,9 +108,6 @@ def why_not(model: nn.Module, asked: bool) -> str:
         return "its weights get their shapes at the first forward, which has not been"
     if any(map(lacks_values, tensors)):
         return "its weights hold no values"
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    if size > LARGEST_UNASKED and not asked:
-        return f"its weights take {size / 1e9:.1f} GB, and a run needs a copy of them; ask for it with `--run`"
     return ""
 
 

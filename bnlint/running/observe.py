@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bnlint.errors import BnlintError
-from bnlint.running.batches import has_values, with_values
+from bnlint.running.batches import with_values
 from bnlint.running.copies import RunningCopy, why_not
 from bnlint.running.data import batches
 from bnlint.running.drift import FEWEST_SAMPLES, observe_drift
@@ -28,14 +28,14 @@ class Request:
     """What may be run.
 
     Attributes:
-        run: Whether to run the model on a copy; `None` for "if inputs with values were given, and the model is small".
-        padding: How inputs are padded; asks for a run too.
+        run: Whether to run the model on a copy, in both modes.
+        padding: How inputs are padded; asks for a run in eval mode too.
         data: Real inputs, as for `bnlint.running.data.batches`; `None` for none.
         data_batches: How many batches of them.
         timeout: Seconds for the run, for the padding, and for the data, each.
     """
 
-    run: bool | None = None
+    run: bool = False
     padding: Sequence[Padding] = ()
     data: object = None
     data_batches: int = 1
@@ -65,11 +65,10 @@ def observe(
         UsageError: If the padding or the data does not fit the inputs of the model.
         NotAnalysedError: If a data file cannot be read.
     """
-    asked = request.run or bool(request.padding)
     seen = _Seen(notes=[], failed=[])
-    if asked or (request.run is None and given is not None and has_values(given)):
+    if request.run or request.padding:
         tell("running")
-        seen = _run(model, request, given or example, bool(asked))
+        seen = _run(model, request, given or example)
     data = None
     if request.data is not None:
         tell("data")
@@ -87,15 +86,14 @@ class _Seen:
     padding: PaddingRun | None = None
 
 
-def _run(model: nn.Module, request: Request, inputs: Inputs | None, asked: bool) -> _Seen:
+def _run(model: nn.Module, request: Request, inputs: Inputs | None) -> _Seen:
     seen = _Seen([], [])
-    obstacle = why_not(model, asked) or ("" if inputs is not None else "no input is known")
+    obstacle = why_not(model) or ("" if inputs is not None else "no input is known")
     if obstacle or inputs is None:
-        (seen.failed if asked else seen.notes).append(f"The model was not run: {obstacle}.")
-        if asked:
-            parts = ("moved_in_eval", "batch_dependence", "updates")
-            reasons = dict.fromkeys(parts, f"the model was not run: {obstacle}")
-            seen.dry_run, seen.padding = DryRun(reasons=reasons), PaddingRun() if request.padding else None
+        seen.failed.append(f"The model was not run: {obstacle}.")
+        parts = ("moved_in_eval", "batch_dependence", "updates")
+        reasons = dict.fromkeys(parts, f"the model was not run: {obstacle}")
+        seen.dry_run, seen.padding = DryRun(reasons=reasons), PaddingRun() if request.padding else None
         return seen
     inputs = with_values(inputs)
     if request.padding:
@@ -106,13 +104,13 @@ def _run(model: nn.Module, request: Request, inputs: Inputs | None, asked: bool)
         except (Exception, SystemExit, OutOfTime) as error:
             seen.failed.append(f"The padding could not be tried: {describe(error)}.")
             seen.padding = PaddingRun()
-    seen.dry_run = observe_run(_copy(model, request), inputs, training_step=bool(request.run))
-    (seen.failed if asked and seen.dry_run.moved_in_eval is None else seen.notes).extend(seen.dry_run.notes)
+    seen.dry_run = observe_run(_copy(model, request), inputs, training_step=request.run)
+    (seen.failed if seen.dry_run.moved_in_eval is None else seen.notes).extend(seen.dry_run.notes)
     return seen
 
 
 def _data(model: nn.Module, request: Request, seen: _Seen, tell: Callable[[str], None]) -> DataRun:
-    obstacle = why_not(model, bool(request.run))
+    obstacle = why_not(model)
     if obstacle:
         seen.failed.append(f"The data could not be run: {obstacle}.")
         return DataRun()

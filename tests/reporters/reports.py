@@ -88,8 +88,8 @@ NEEDS_MODULE = NotRun(
 NEEDS_RUN = tuple(
     NotRun(code, "", (), ("statistics_move_in_eval",), remedy, opt_in=True)
     for code, remedy in (
-        ("BN110", "give `--run`"),
-        ("BN111", "give `--run`"),
+        ("BN110", "give `--run`, or `run=True` in Python"),
+        ("BN111", "give `--run`, or `run=True` in Python"),
         ("BN402", "give `--padding AXIS`, the axis"),
     )
 )

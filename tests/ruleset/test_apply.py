@@ -83,7 +83,7 @@ def test_what_takes_a_run_of_the_models_code_is_told_from_what_the_user_forgot()
     moving = {"training_after_eval": False, "ignores_eval": False}
     (opt_in,) = apply("BN111", table(norm("a", **moving), available=KNOWN - {Need.RUN})).not_run
     assert opt_in.opt_in
-    assert opt_in.remedy == "give `--run`"
+    assert opt_in.remedy == "give `--run`, or `run=True` in Python"
     (undetermined,) = apply("BN111", table(norm("a", **moving))).not_run
     assert not undetermined.opt_in
     (weights_alone,) = apply("BN111", table(norm("a"), available=frozenset({Need.STATE}))).not_run

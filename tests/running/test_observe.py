@@ -12,7 +12,6 @@ from torch import Tensor, nn
 import bnlint
 from bnlint.errors import UsageError
 from bnlint.facts.unknown import UNKNOWN
-from bnlint.running import copies
 from tests.models import ConvNet, with_plausible_statistics
 
 IMAGES = torch.randn(4, 3, 16, 16)
@@ -43,13 +42,15 @@ def opt_in(report: bnlint.Report) -> set[str]:
     [
         ({}, False),
         ({"inputs": "4x3x16x16"}, False),
-        ({"inputs": IMAGES}, True),
+        ({"inputs": IMAGES}, False),
+        ({"inputs": IMAGES, "run": None}, False),
         ({"inputs": IMAGES, "run": False}, False),
+        ({"inputs": IMAGES, "run": True}, True),
         ({"inputs": "4x3x16x16", "run": True}, True),
         ({"run": True}, True),
     ],
 )
-def test_a_copy_is_run_where_values_are_given_or_the_user_says_so(arguments: dict[str, Any], runs: bool) -> None:
+def test_a_copy_is_run_where_the_user_says_so_and_nowhere_else(arguments: dict[str, Any], runs: bool) -> None:
     report = bnlint.check(model(), **arguments)
     assert ({"BN110", "BN111"} <= set(report.passed)) == runs
     assert ("BN110" in opt_in(report)) != runs
@@ -57,18 +58,58 @@ def test_a_copy_is_run_where_values_are_given_or_the_user_says_so(arguments: dic
     assert report.unanalysed == ()
 
 
-def test_a_large_model_is_copied_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "LARGEST_UNASKED", 1000)
-    report = bnlint.check(model(), inputs=IMAGES)
-    assert "BN110" in opt_in(report)
-    assert any("--run" in note for note in report.coverage.notes)
-    assert report.exit_code == 0
-    assert "BN110" in bnlint.check(model(), inputs=IMAGES, run=True).passed
-    refused = bnlint.check(model(), data=[IMAGES] * 2)
-    assert any("--run" in sentence for sentence in refused.unanalysed)
-    asked = bnlint.check(model(), data=[IMAGES] * 2, run=True)
-    assert "BN510" not in opt_in(asked)
-    assert asked.unanalysed == ()
+class Counts(ConvNet):
+    """Writes down each forward, in which mode and whether with values, wherever it is called from."""
+
+    calls: list[tuple[bool, bool]] = []  # noqa: RUF012 (one list for the model and its copies)
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch._C.DisableTorchFunction():  # while a run is recorded, the code of a model is told otherwise
+            Counts.calls.append((self.training, not images.is_meta))
+        return super().forward(images)
+
+
+class Mixes(Counts):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images - images.mean(0, keepdim=True))
+
+
+TRACE = (False, False)
+IN_EVAL, IN_TRAINING = (False, True), (True, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "calls"),
+    [
+        (Counts, {"context": "inference"}, [TRACE]),
+        (Counts, {"context": "training", "batch_size": 8}, [TRACE]),
+        (Counts, {"run": False}, [TRACE]),
+        (Counts, {"run": True}, [TRACE, *[IN_EVAL] * 4, IN_TRAINING]),
+        (Mixes, {"run": True}, [TRACE, *[IN_EVAL] * 6, IN_TRAINING]),
+    ],
+)
+def test_an_input_with_values_costs_one_trace_and_a_run_what_its_page_says(
+    kind: type[Counts], arguments: dict[str, Any], calls: list[tuple[bool, bool]]
+) -> None:
+    Counts.calls.clear()
+    bnlint.check(with_plausible_statistics(kind()).eval(), inputs=(IMAGES,), **arguments)
+    assert Counts.calls == calls
+
+
+def test_values_are_used_where_the_code_of_the_model_asks_for_them() -> None:
+    class Reads(ConvNet):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images) if images.max().item() == 7 else images
+
+    report = bnlint.check(
+        with_plausible_statistics(Reads()).eval(), inputs=IMAGES.clamp(max=1).index_fill(0, torch.tensor(0), 7)
+    )
+    assert (report.coverage.graph, report.coverage.calls) == ("recorded_with_values", 2)
+
+
+def test_what_a_run_adds_is_one_remedy() -> None:
+    remedies = {item.remedy for item in bnlint.check(model(), inputs=IMAGES).not_run if item.code in ("BN110", "BN111")}
+    assert remedies == {"give `--run`, or `run=True` in Python"}
 
 
 def test_a_run_that_was_asked_for_and_fails_is_said_and_not_called_clean() -> None:
@@ -78,10 +119,6 @@ def test_a_run_that_was_asked_for_and_fails_is_said_and_not_called_clean() -> No
     assert any("out of luck" in sentence for sentence in asked.unanalysed)
     assert not {"BN110", "BN111", "BN510"} & set(asked.passed)
     assert not {"BN110", "BN111", "BN510"} & opt_in(asked)
-    Breaks.left = 1
-    given = bnlint.check(breaks, inputs=IMAGES)
-    assert given.exit_code == 0
-    assert any("out of luck" in note for note in given.coverage.notes)
 
 
 def test_weights_alone_and_meta_weights_cannot_run(tmp_path: Path) -> None:
@@ -113,7 +150,7 @@ def test_padding_runs_by_itself_and_must_fit() -> None:
 def test_one_fault_is_one_finding() -> None:
     left = model()
     left.bn1.train()
-    codes = {finding.code for finding in bnlint.check(left, inputs=IMAGES, fail_on="never").findings}
+    codes = {finding.code for finding in bnlint.check(left, inputs=IMAGES, run=True, fail_on="never").findings}
     assert "BN102" in codes
     assert not codes & {"BN110", "BN111", "BN106"}
 
@@ -129,8 +166,8 @@ def test_a_frozen_class_is_asked_of_a_copy_without_a_run() -> None:
 
 
 def test_a_training_step_is_made_only_when_the_user_asks() -> None:
-    given = bnlint.inspect(model(), inputs=IMAGES)
+    padded = bnlint.inspect(model(), inputs=IMAGES, padding="3")
     asked = bnlint.inspect(model(), inputs=IMAGES, run=True)
-    assert {facts.updates_per_forward for facts in given.norms} == {UNKNOWN}
+    assert {facts.updates_per_forward for facts in padded.norms} == {UNKNOWN}
     assert [facts.updates_per_forward for facts in asked.norms] == [1, 1]
-    assert [facts.statistics_move_in_eval for facts in given.norms] == [False, False]
+    assert [facts.statistics_move_in_eval for facts in padded.norms] == [False, False]
