@@ -30,6 +30,8 @@ docs: $(STAMP)
 	$(BIN)/python -m bnlint.reporters.schema fold > docs/fold-schema.json
 	$(BIN)/python -m bnlint.reporters.facts.schema > docs/facts-schema.json
 	$(BIN)/python -m bnlint.config > docs/config-schema.json
+	$(BIN)/python -m docs.option_keywords
+	$(BIN)/python -m docs.option_table
 	$(BIN)/python -m docs.rule_pages
 	$(BIN)/python -m docs.form_table
 	$(BIN)/python -m benchmarks.recall --write benchmarks/results/recall.md

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from bnlint.checking.option import Form, Option, Options
+from bnlint.checking.options import CheckOptions
 from bnlint.errors import UsageError
-from bnlint.facts.setup import TrainingSetup
 from bnlint.ruleset.settings import Layer, Settings, Word
 from bnlint.ruleset.source import Source
 from bnlint.ruleset.yaml_source import read_yaml
@@ -24,29 +26,50 @@ FILES: Final = ("bnlint.yaml", "bnlint.yml")
 PYPROJECT: Final = "pyproject.toml"
 TABLE: Final = ("tool", "bnlint")
 
-Count = Annotated[int, Meta(ge=1)]
+_FORMS: Final[Mapping[Form, Any]] = {
+    "count": Annotated[int, Meta(ge=1)] | None,
+    "flag": bool | None,
+    "seconds": Annotated[float, Meta(gt=0)] | None,
+    "text": Word | None,
+    "words": tuple[Word, ...],
+    "texts": tuple[Word, ...],
+    "folders": tuple[Word, ...],
+}
+"""What the configuration file holds for the forms of options that may have no words of their own."""
 
 
-class Config(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is worth keeping in a repository; what belongs to one model, such as its inputs, is not."""
+_LAYERED: Final = frozenset(Settings.__struct_fields__)
+_MEANING: Final = "What is worth keeping in a repository; what belongs to one model, such as its inputs, is not."
 
-    profile: Annotated[Word | None, Meta(description="Settings to start from, such as deploy or strict.")] = None
-    rules: Annotated[tuple[Word, ...], Meta(description="Folders with further rule files, relative to this file.")] = ()
-    batch_size: Annotated[Count | None, Meta(description="The training batch on each device, in samples.")] = None
-    devices: Annotated[Count | None, Meta(description="Number of devices that train together.")] = None
-    accumulate: Annotated[
-        Count | None, Meta(description="Number of batches whose gradients are added up for one step.")
-    ] = None
-    dataset_size: Annotated[Count | None, Meta(description="Samples in one epoch, over all devices.")] = None
-    drop_last: Annotated[bool | None, Meta(description="Whether a short last batch is left out.")] = None
-    deploy_dtype: Annotated[Literal["float16", "bfloat16"] | None, Meta(description="The data type of deployment.")] = (
-        None
+
+def config_type(record: type[Options] = CheckOptions) -> type[Any]:
+    """What a configuration file may hold, as a type that msgspec knows.
+
+    Args:
+        record: The record of options.
+
+    Returns:
+        `Settings` with the other options that the file may hold.
+    """
+    own = [one for one in record.entries.values() if one.in_file and one.name not in _LAYERED]
+    return msgspec.defstruct(
+        "Config",
+        [(one.name, _file_type(one), one.default) for one in own],
+        bases=(Settings,),
+        module=__name__,
+        namespace={"__doc__": _MEANING},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
     )
 
-    @property
-    def setup(self) -> TrainingSetup:
-        """How the model is trained."""
-        return TrainingSetup(**{field.name: getattr(self, field.name) for field in fields(TrainingSetup)})
+
+def _file_type(one: Option) -> Any:
+    choices = one.choices
+    return Literal[choices] | None if choices else _FORMS[one.form or "text"]
+
+
+Config: Final[type[Any]] = config_type()
 
 
 @dataclass(frozen=True)
@@ -55,15 +78,13 @@ class ConfigFile:
 
     Attributes:
         name: The file, relative to the current folder.
-        config: What it holds.
+        options: What it sets, apart from its settings; folders of rules are relative to the current folder.
         layer: Its settings with their source.
-        folders: The folders of rules, relative to the current folder.
     """
 
     name: str
-    config: Config
+    options: CheckOptions
     layer: Layer
-    folders: tuple[Path, ...]
 
 
 def find_config(start: Path) -> Path | None:
@@ -109,8 +130,9 @@ def read_config(file: str | os.PathLike[str]) -> ConfigFile:
     else:
         source = read_yaml(path, _shown(path), UsageError)
     config = source.convert(Config)
-    folders = tuple(Path(_shown(path.parent / folder)) for folder in config.rules)
-    return ConfigFile(source.name, config, Layer(config, source), folders)
+    given = {name: getattr(config, name) for name in config.__struct_fields__ if name not in _LAYERED}
+    options = CheckOptions(**given | {"rules": tuple(_shown(path.parent / folder) for folder in given["rules"])})
+    return ConfigFile(source.name, options, Layer(config, source))
 
 
 def _table(file: Path) -> Source | None:
@@ -132,12 +154,19 @@ def _shown(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
 
 
-def schema_text() -> str:
-    """The JSON Schema (Draft 2020-12) of configuration files, as the text of `docs/config-schema.json`."""
+def schema_text(record: type[Options] = CheckOptions) -> str:
+    """The JSON Schema (Draft 2020-12) of configuration files, as the text of `docs/config-schema.json`.
+
+    Args:
+        record: The record of options, from which the descriptions are.
+    """
     import json  # only the schema needs it, and start-up time counts
 
-    schema: dict[str, Any] = msgspec.json.schema(Config)
+    schema: dict[str, Any] = msgspec.json.schema(config_type(record))
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))  # tuples become lists
+    properties: dict[str, Any] = plain["$defs"]["Config"]["properties"]
+    for name, described in properties.items():
+        properties[name] = {"description": record.entries[name].doc, **described}
     heading = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bnlint configuration file"}
     return json.dumps(heading | plain, indent=2, ensure_ascii=False) + "\n"
 

@@ -41,6 +41,10 @@ class UsageError(BnlintError):
     """Wrong usage: an unknown name, option, configuration or import string."""
 
 
+class UnknownOptionError(UsageError, TypeError):
+    """A keyword that a function does not take: a `TypeError` too, as of any other Python function."""
+
+
 class RuleFileError(UsageError):
     """A rule file that cannot be used; the cause names the file and the line."""
 

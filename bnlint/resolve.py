@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bnlint.config import ConfigFile
+from bnlint.checking.option import several
+from bnlint.checking.options import CheckOptions
+from bnlint.config import ConfigFile, read_config
 from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
 from bnlint.report import Context, Severity
@@ -15,9 +17,6 @@ from bnlint.ruleset import Adjusted, adjust, load_rules
 from bnlint.ruleset.profiles import profile_layer
 from bnlint.ruleset.required import contexts_of, refuse_dropped
 from bnlint.ruleset.settings import Layer, Settings, arguments
-
-if TYPE_CHECKING:
-    import torch
 
 NEVER: Final = "never"
 
@@ -27,94 +26,75 @@ class Resolved:
     """The settings after all layers.
 
     Attributes:
+        options: The options, with what the loader declares, and what the configuration file sets and they do not.
         rules: The rules, adjusted.
         context: What the model is about to do.
         fail_on: The least severity that fails; `None` for none.
         setup: How the model is trained, as far as it is declared.
-        deploy_dtype: The data type of deployment, as far as it is declared.
         settings: Where settings come from, the weakest first, such as `profile deploy` and `bnlint.yaml`.
         requiring: The configuration file or the arguments, whichever says what has to be decided; `None` where only a
             profile does, or nothing.
     """
 
+    options: CheckOptions
     rules: Adjusted
     context: Context
     fail_on: Severity | None
     setup: TrainingSetup
-    deploy_dtype: torch.dtype | str | None
     settings: tuple[str, ...]
     requiring: Layer | None = None
 
 
-def given_settings(
-    *,
-    context: Context | str | None = None,
-    fail_on: Severity | str | None = None,
-    select: str | Iterable[str] = (),
-    ignore: str | Iterable[str] = (),
-    require: str | Iterable[str] = (),
-    severity: Mapping[str, Severity | str] | None = None,
-    options: Mapping[str, Mapping[str, int | float]] | None = None,
-) -> dict[str, Any]:
-    """The arguments of a check that are settings, as `resolve` takes them: fields of `Settings` by name."""
-    return {
-        "context": context,
-        "fail_on": fail_on,
-        "select": several(select),
-        "ignore": several(ignore),
-        "require": several(require),
-        "severity": dict(severity or {}),
-        "options": {rule: dict(own) for rule, own in (options or {}).items()},
-    }
-
-
-def several(names: str | Iterable[str]) -> tuple[str, ...]:
-    """One name, or many, as many."""
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def resolve(
-    given: Mapping[str, Any],
-    *,
-    profile: str | None = None,
-    config: ConfigFile | None = None,
-    folders: Iterable[Path] = (),
-    setup: TrainingSetup | None = None,
-    deploy_dtype: torch.dtype | str | None = None,
-) -> Resolved:
-    """Put the layers of settings on one another: bnlint's own, the profile, the configuration file, the arguments.
+def resolve(options: CheckOptions) -> Resolved:
+    """Put the layers of settings on one another: bnlint's own, the profile, the configuration file, the options.
 
     Args:
-        given: The arguments, from `given_settings`.
-        profile: Name of a profile; it takes the place of the one that the configuration file names.
-        config: The configuration file.
-        folders: Folders with rules, besides those of the configuration file.
-        setup: How the model is trained, as far as arguments declare it.
-        deploy_dtype: The data type of deployment, likewise.
+        options: The options; a profile takes the place of the one that the configuration file names, and folders with
+            rules come beside those of the file.
 
     Raises:
         UsageError: If a layer names something that does not exist, or sets what cannot be; it offers the nearest
             right name.
         RuleFileError: If a rule cannot be used.
     """
-    setup = setup or TrainingSetup()
+    options = options.with_loader()
+    config = options.config
+    if config is not None and not isinstance(config, ConfigFile):
+        config = read_config(config)
+    merged = options if config is None else options.over(config.options)
     layers: list[Layer] = []
-    name = profile if profile is not None or config is None else config.config.profile
-    if name is not None:
-        layers.append(profile_layer(name) if profile is not None or config is None else _own_profile(config, name))
-    of_user = [*(() if config is None else (config.layer,)), arguments(given)]
+    if merged.profile is not None:
+        named_by_file = config if options.profile is None else None
+        layers.append(profile_layer(merged.profile) if named_by_file is None else _own_profile(named_by_file))
+    of_user = [*(() if config is None else (config.layer,)), arguments(_settings(options))]
     layers += of_user
-    all_folders = {folder.resolve(): folder for folder in (*(() if config is None else config.folders), *folders)}
+    folders = [Path(folder) for folder in (*(() if config is None else config.options.rules), *options.rules)]
     settings = [layer.settings for layer in layers]
     return Resolved(
-        rules=adjust(load_rules([*all_folders.values()]), layers),
+        options=merged,
+        rules=adjust(load_rules([*{folder.resolve(): folder for folder in folders}.values()]), layers),
         context=_last(settings, "context") or Context.INFERENCE,
         fail_on=_fail_on(_last(settings, "fail_on") or Severity.WARNING),
-        setup=setup if config is None else setup.over(config.config.setup),
-        deploy_dtype=deploy_dtype if deploy_dtype is not None or config is None else config.config.deploy_dtype,
-        settings=(*(() if name is None else (f"profile {name}",)), *(() if config is None else (config.name,))),
+        setup=merged.setup,
+        settings=(
+            *(() if merged.profile is None else (f"profile {merged.profile}",)),
+            *(() if config is None else (config.name,)),
+        ),
         requiring=next((layer for layer in reversed(of_user) if layer.settings.require), None),
     )
+
+
+def _settings(options: CheckOptions) -> dict[str, Any]:
+    """The options that are settings: fields of `Settings` by name."""
+    return {
+        "context": options.context,
+        "fail_on": options.fail_on,
+        "select": several(options.select),
+        "ignore": several(options.ignore),
+        "require": several(options.require),
+        "severity": dict(options.severity or {}),
+        "options": {rule: dict(own) for rule, own in (options.options or {}).items()},
+    }
 
 
 def require_some_rule(resolved: Resolved) -> None:
@@ -138,9 +118,9 @@ def require_some_rule(resolved: Resolved) -> None:
     raise UsageError(cause, f"Give `--context {others}`, or select other rules.")
 
 
-def _own_profile(config: ConfigFile, name: str) -> Layer:
+def _own_profile(config: ConfigFile) -> Layer:
     try:
-        return profile_layer(name)
+        return profile_layer(config.options.profile or "")
     except UsageError as error:
         raise config.layer.source.error(("profile",), error.cause[0].lower() + error.cause[1:], error.hint) from error
 

@@ -81,7 +81,7 @@ def write(name: str, text: str) -> Path:
 def test_every_key_in_both_formats(name: str, text: str) -> None:
     file = read_config(write(name, text))
     assert file.name == name
-    assert file.config == Config(
+    assert file.layer.settings == Config(
         profile="deploy",
         context=Context.TRAINING,
         fail_on="error",
@@ -104,12 +104,12 @@ def test_every_key_in_both_formats(name: str, text: str) -> None:
 @BOTH
 def test_folders_of_rules_are_relative_to_the_file(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(f"project/{name}", text)
-    assert read_config(file).folders == (Path("project/lint/rules"),)
+    assert read_config(file).options.rules == ("project/lint/rules",)
     Path("project/source").mkdir()
     monkeypatch.chdir("project/source")
     found = find_config(Path.cwd())
     assert found is not None
-    assert read_config(found).folders == (Path("../lint/rules"),)
+    assert read_config(found).options.rules == ("../lint/rules",)
     assert read_config(found).name == f"../{name}"
 
 

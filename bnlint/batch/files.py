@@ -7,15 +7,22 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final
 
 from bnlint.artifacts.targets import Target, find_targets
-from bnlint.batch.arguments import Arguments, checked
+from bnlint.batch.arguments import checked
 from bnlint.batch.pool import Pool
 from bnlint.batch.worker import Orders, Result, Skipped
+from bnlint.checking.options import CheckOptions, for_many
+from bnlint.checking.signature import takes_options
 from bnlint.errors import UsageError
 from bnlint.report import Report
 from bnlint.summary import Failure
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from bnlint.checking.keywords import FilesKeywords
 
 FILE_TIMEOUT: Final = 600.0
 """Seconds that one model may take; the largest checkpoints take a few."""
@@ -24,12 +31,13 @@ _AHEAD: Final = 8
 """Models for each process that may be looked at while the report of an earlier one is still waited for."""
 
 
+@takes_options(filter(for_many, CheckOptions.entries.values()))
 def check_files(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     jobs: int = 1,
     file_timeout: float = FILE_TIMEOUT,
-    **arguments: Unpack[Arguments],
+    **options: Unpack[FilesKeywords],
 ) -> Iterator[Report | Failure]:
     """Check the models that paths stand for, each in a process that can fail without harm to the rest.
 
@@ -37,7 +45,7 @@ def check_files(
         paths: Files, folders, which are searched, patterns such as `runs/**/*.pt`, or import strings.
         jobs: How many processes work at once.
         file_timeout: Seconds that one model may take.
-        **arguments: Those of `bnlint.check` that can hold for all models.
+        **options: Those of `bnlint.check` that can hold for all models.
 
     Yields:
         The report of each model, or why there is none, in the order of their names, as soon as it is there. Files in
@@ -48,7 +56,7 @@ def check_files(
     """
     names = (paths,) if isinstance(paths, str | os.PathLike) else paths
     targets = find_targets(os.fspath(name) for name in names)
-    with closing(examine_targets(targets, arguments, jobs=jobs, file_timeout=file_timeout)) as results:
+    with closing(examine_targets(targets, options, jobs=jobs, file_timeout=file_timeout)) as results:
         for result in results:
             if not isinstance(result, Skipped):
                 yield result

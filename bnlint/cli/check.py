@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnlint.cli.configuration import configuration
-from bnlint.cli.options import asks_for_traceback, debug_option, targets_options
+from bnlint.checking.options import CheckOptions, for_many
+from bnlint.cli.configuration import configuration, no_config_option
+from bnlint.cli.options import asks_for_traceback, debug_option, options_on
 from bnlint.cli.progress import progress_bar
-from bnlint.cli.rule_options import judging_options, settings_options
 from bnlint.cli.streams import complain, stdout_is_for_the_report
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.reporters.report.formats import FORMATS
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Check a model, and say what is wrong with it.")
-@targets_options
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@options_on("reading", "training", "running", "judging", "settings")
+@no_config_option
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -39,13 +40,6 @@ if TYPE_CHECKING:
     help="The longest that one of several models may take.",
 )
 @click.option(
-    "--context",
-    type=click.Choice(("inference", "training")),
-    help="What the model is about to do; by default inference.",
-)
-@judging_options
-@settings_options
-@click.option(
     "--format",
     "format_",
     type=click.Choice(tuple(FORMATS)),
@@ -53,23 +47,16 @@ if TYPE_CHECKING:
     show_default=True,
     help=", ".join(f"{name} for {listed.audience}" for name, listed in FORMATS.items()) + ".",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(("error", "warning", "info", "never")),
-    help="The least severity that makes the exit code 1; by default warning.",
-)
 @debug_option
 def check(
     *,
     targets: tuple[str, ...],
+    config: str | None,
+    no_config: bool,
     jobs: int,
     file_timeout: float,
-    inputs: tuple[str, ...],
-    folders: tuple[Path, ...],
-    config_file: str | None,
-    no_config: bool,
     format_: str,
-    **arguments: Any,
+    **options: Any,
 ) -> int:
     """Check the normalisation layers of each TARGET.
 
@@ -82,30 +69,30 @@ def check(
       bnlint check models/ 'runs/*.pt' --jobs 4 --format concise
       bnlint check training.ckpt --key ema
     """  # noqa: D301 - click needs the character itself
-    arguments |= {"inputs": inputs or None, "rules": folders, "config": configuration(config_file, no_config)}
+    options["config"] = configuration(config, no_config)
     from bnlint.artifacts.targets import is_one_target
 
     if is_one_target(targets):
-        return _check_one(targets[0], arguments, format_)
-    for name in ("weights", "kwargs"):
-        if arguments.pop(name) is not None:
-            raise UsageError(f"`--{name}` belongs to one model, and several are named.", "Check them one by one.")
+        return _check_one(targets[0], options, format_)
+    for one in CheckOptions.entries.values():
+        if not for_many(one) and options.pop(one.name, None) is not None:
+            raise UsageError(f"`{one.flag}` belongs to one model, and several are named.", "Check them one by one.")
     from bnlint.cli.check_many import check_many
 
     debug = asks_for_traceback(click.get_current_context())
-    return check_many(targets, arguments, format_=format_, jobs=jobs, file_timeout=file_timeout, debug=debug)
+    return check_many(targets, options, format_=format_, jobs=jobs, file_timeout=file_timeout, debug=debug)
 
 
-def _check_one(target: str, arguments: dict[str, Any], format_: str) -> int:
+def _check_one(target: str, options: dict[str, Any], format_: str) -> int:
     from bnlint.artifacts import ahead
 
     try:
         with progress_bar() as progress, stdout_is_for_the_report():
-            if not arguments["trust"] and not arguments["allow"]:
+            if not options["trust"] and not options["allow"]:
                 ahead.begin(target)
             from bnlint import linter
 
-            report: Report = linter.check(target, progress=progress, **arguments)
+            report: Report = linter.check(target, progress=progress, **options)
     except NotAnalysedError as error:
         from bnlint.summary import Failure
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from bnlint.errors import UsageError
 
 if TYPE_CHECKING:
     from bnlint.config import ConfigFile
+
+
+no_config_option = click.option("--no-config", is_flag=True, help="Look for no configuration file.")
 
 
 def configuration(config_file: str | None, no_config: bool) -> ConfigFile | None:

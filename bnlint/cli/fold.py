@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bnlint.cli.options import debug_option, model_options
+from bnlint.cli.options import debug_option, options_on
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import complain, stdout_is_for_the_report, write
 from bnlint.errors import NotAnalysedError, UsageError
@@ -18,7 +18,8 @@ STAGES = ("reading", "folding", "writing")
 
 
 @click.command(short_help="Fold BatchNorm into the layers around it, and prove it.")
-@model_options
+@click.argument("target")
+@options_on("reading")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Where the folded model goes.")
 @click.option("--in-place", is_flag=True, help="Write over the file that the weights come from.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")

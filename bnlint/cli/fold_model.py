@@ -32,7 +32,7 @@ class How:
         timeout: Seconds for tracing; `None` for the usual ones.
     """
 
-    inputs: tuple[str, ...]
+    inputs: tuple[str, ...] | None
     verify_inputs: tuple[str, ...]
     force: bool
     as_graph: bool

@@ -25,7 +25,7 @@ from bnlint.reporters.facts.formats import FORMATS, LISTING, load_renderer
     help="table for people; json and csv hold every fact of every call.",
 )
 @debug_option
-def inspect(*, target: str, inputs: tuple[str, ...], everything: bool, format_: str, **options: Any) -> None:
+def inspect(*, target: str, everything: bool, format_: str, **options: Any) -> None:
     """Show the facts about the normalisation layers of TARGET.
 
     TARGET is what `bnlint check` takes. Layers with facts that are not ordinary come first, then what the layers share
@@ -34,7 +34,7 @@ def inspect(*, target: str, inputs: tuple[str, ...], everything: bool, format_: 
     with progress_bar() as progress, stdout_is_for_the_report():
         from bnlint import linter
 
-        table = linter.inspect(target, inputs=inputs or None, progress=progress, **options)
+        table = linter.inspect(target, progress=progress, **options)
 
     from bnlint.reporters.page.style import Style
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 
+from bnlint.checking.option import Form, Option, Options, Section
+from bnlint.checking.options import CheckOptions
+from bnlint.cli.rule_options import split_numbers, split_severities
 from bnlint.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -63,138 +67,61 @@ debug_option = click.option(
     help="Show the traceback of a failure.",
 )
 
-kwargs_option = click.option(
-    "--kwargs",
-    metavar="YAML",
-    callback=_read_mapping,
-    help="Arguments of the factory, as '{num_classes: 10}'.",
-)
-
-input_option = click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="SPEC",
-    help="An input to trace with: 1x3x224x224, 1x77:int64 or input_ids=1x128:int64; once for each input.",
-)
-
-trust_option = click.option(
-    "--trust", is_flag=True, help="Load a whole model or program as torch does, which runs code in the file."
-)
-
-allow_option = click.option(
-    "--allow",
-    multiple=True,
-    metavar="PACKAGE",
-    callback=split_commas,
-    help="Import this package for the classes of a saved model, as timm; may be given several times.",
-)
-
-key_option = click.option(
-    "--key",
-    callback=_not_empty,
-    metavar="NAME",
-    help="Which of several models or sets of weights in a file, as ema.",
-)
-
-timeout_option = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="The longest that tracing may take.",
-)
+_FORMS: Final[Mapping[Form, Mapping[str, Any]]] = {
+    "count": {"type": click.IntRange(min=1), "metavar": "N"},
+    "seconds": {"type": click.FloatRange(min=0, min_open=True), "metavar": "SECONDS"},
+    "flag": {"is_flag": True},
+    "choice": {},
+    "text": {},
+    "key": {"callback": _not_empty},
+    "texts": {"multiple": True},
+    "words": {"multiple": True, "callback": split_commas},
+    "folders": {"multiple": True, "type": click.Path(path_type=Path)},
+    "yaml": {"callback": _read_mapping},
+    "severities": {"multiple": True, "callback": split_severities},
+    "numbers": {"multiple": True, "callback": split_numbers},
+}
+"""What click is told of the forms in which options are written."""
 
 
-def model_options(command: Command) -> Command:
-    """The argument TARGET and the options on how to read and trace it."""
-    return click.argument("target")(reading_options(command))
+def options_on(
+    *sections: Section, without: Collection[str] = (), record: type[Options] = CheckOptions
+) -> Callable[[Command], Command]:
+    """The options of some sections of the record, in its order; they arrive under their names in the record.
+
+    Args:
+        *sections: The sections.
+        without: Names of options to leave out.
+        record: The record of options.
+    """
+    found = [one for one in record.entries.values() if one.section in sections and one.name not in without]
+
+    def decorate(command: Command) -> Command:
+        for one in reversed(found):
+            if one.form is not None:
+                command = _option(one, one.form)(command)
+        return command
+
+    return decorate
 
 
-def reading_options(command: Command) -> Command:
-    """The options on how to read and trace a target."""
-    weights = click.option("--weights", metavar="FILE", help="Weights to load into the model that TARGET names.")
-    return weights(loading_options(command))
+def _option(one: Option, form: Form) -> Callable[[Command], Command]:
+    about: dict[str, Any] = {**_FORMS[form], "help": one.help or one.doc}
+    if one.metavar:
+        about["metavar"] = one.metavar
+    if one.choices:
+        about["type"] = click.Choice(one.choices)
+    if form == "flag":
+        about["default"] = one.default
+    if form == "texts":
+        about["callback"] = lambda _ctx, _parameter, values: values or one.default
+    return click.option(one.flag, one.name, **about)
 
 
-def loading_options(command: Command) -> Command:
-    """Those of them that say how a model is made, loaded and traced."""
-    for decorate in (timeout_option, trust_option, allow_option, input_option, kwargs_option, key_option):
-        command = decorate(command)
-    return command
-
-
-def setup_options(command: Command) -> Command:
-    """The options that declare how the model is trained, and in which data type it is deployed."""
-    for decorate in reversed(
-        (
-            click.option(
-                "--batch-size",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="The training batch on each device, for the rules on tiny batches.",
-            ),
-            click.option(
-                "--devices", type=click.IntRange(min=1), metavar="N", help="How many devices train together; one."
-            ),
-            click.option(
-                "--accumulate",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="How many batches make one step of the optimiser; one.",
-            ),
-            click.option(
-                "--dataset-size",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="The samples in one epoch, for the rule on a short last batch.",
-            ),
-            click.option("--drop-last", is_flag=True, default=None, help="A short last batch is left out."),
-            click.option(
-                "--dtype",
-                "deploy_dtype",
-                type=click.Choice(("float16", "bfloat16")),
-                help="The data type of deployment, for the rule on its range.",
-            ),
-        )
-    ):
-        command = decorate(command)
-    return command
-
-
-def run_options(command: Command) -> Command:
-    """The options that allow a copy of the model to be run."""
-    for decorate in reversed(
-        (
-            click.option("--run", is_flag=True, help="Run a copy of the model, in both modes."),
-            click.option(
-                "--padding",
-                multiple=True,
-                metavar="SPEC",
-                help="How an input is padded: 1 (the axis) or input_ids=1:0; once for each input. Runs a copy.",
-            ),
-            click.option(
-                "--data",
-                metavar="FILE",
-                help="Real inputs to compare running statistics with: .pt, .npz, .npy or .safetensors. Runs a copy.",
-            ),
-            click.option(
-                "--data-batches",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="How many batches of 32 samples to look at; by default 16.",
-            ),
-        )
-    ):
-        command = decorate(command)
-    return command
+settings_options = options_on("settings")
+"""Where settings come from, and with which further rules."""
 
 
 def target_options(command: Command) -> Command:
     """The argument TARGET and the options on how to read, trace, run and look at it."""
-    return model_options(setup_options(run_options(command)))
-
-
-def targets_options(command: Command) -> Command:
-    """The same for one TARGET or more."""
-    several = click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
-    return several(reading_options(setup_options(run_options(command))))
+    return click.argument("target")(options_on("reading", "training", "running")(command))

@@ -8,7 +8,8 @@ from bnlint import __version__
 from bnlint.cli.streams import complain, write
 from bnlint.report import Report
 from bnlint.reporters.page.style import Style
-from bnlint.reporters.report.formats import load_format, sentence
+from bnlint.reporters.report.format import sentence
+from bnlint.reporters.report.formats import load_format
 from bnlint.summary import Failure, Summary
 
 

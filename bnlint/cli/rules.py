@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Any
 
 import click
 
-from bnlint.cli.configuration import configuration
-from bnlint.cli.options import debug_option
-from bnlint.cli.rule_options import settings_options
+from bnlint.checking.options import CheckOptions
+from bnlint.cli.configuration import configuration, no_config_option
+from bnlint.cli.options import debug_option, settings_options
 from bnlint.cli.streams import write
 
 
 @click.command(short_help="List the rules.")
 @settings_options
+@no_config_option
 @debug_option
-def rules(*, folders: tuple[Path, ...], profile: str | None, config_file: str | None, no_config: bool) -> None:
+def rules(*, config: str | None, no_config: bool, **settings: Any) -> None:
     """List the rules: code, severity, name, what each finds and what it needs.
 
     Severities are those after the profile and the configuration file; a rule that does not run is off.
@@ -25,5 +26,5 @@ def rules(*, folders: tuple[Path, ...], profile: str | None, config_file: str | 
     from bnlint.reporters.rule_pages import render_list
     from bnlint.resolve import resolve
 
-    resolved = resolve({}, profile=profile, config=configuration(config_file, no_config), folders=folders)
+    resolved = resolve(CheckOptions(config=configuration(config, no_config), **settings))
     write(render_list(resolved.rules, Style.of_stream(sys.stdout)))

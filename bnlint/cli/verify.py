@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnlint.cli.options import debug_option, loading_options
+from bnlint.cli.options import debug_option, options_on
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import stdout_is_for_the_report, write
 
@@ -22,7 +22,7 @@ STAGES = ("reading", "folding")
 @click.argument("folded", type=click.Path(path_type=Path))
 @click.option("--against", required=True, metavar="FILE", help="The original: its weights, or the whole model.")
 @click.option("--model", metavar="IMPORT", help="The model that the weights belong to, as package.module:name.")
-@loading_options
+@options_on("reading", without=("weights",))
 @click.option(
     "--verify-inputs", multiple=True, metavar="FILE", help="Inputs with values, beside random ones: .pt, .npz, .npy …"
 )
@@ -34,7 +34,7 @@ def verify(
     model: str | None,
     key: str,
     kwargs: Mapping[str, Any] | None,
-    inputs: tuple[str, ...],
+    inputs: tuple[str, ...] | None,
     verify_inputs: tuple[str, ...],
     allow: tuple[str, ...],
     trust: bool,
@@ -71,7 +71,7 @@ def verify(
         found = compare(
             opened.model,
             given,
-            inputs or None,
+            inputs,
             verify_inputs=verify_inputs,
             timeout=timeout or DEFAULT_TIMEOUT,
         )

@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.saved import Saved
+from bnlint.checking.options import CheckOptions
 from bnlint.facts.collect_saved import collect_saved
+from bnlint.facts.gains import deployment_dtype
 from bnlint.facts.layer_names import kind_of_path, says_norm
 from bnlint.facts.named_layers import NORM_BASE_VERSION
 from bnlint.facts.records import FactTable
 from bnlint.facts.unknown import UNKNOWN
-from bnlint.looking.look import Seen, Wanted, kinds_of, model_name, nothing_to_run, unused_input
+from bnlint.looking.look import Seen, kinds_of, model_name, nothing_to_run, unused_input
 from bnlint.report import Coverage
 from bnlint.tracing.kinds import NormKind
 
 
-def look_at_saved(artifact: Artifact, saved: Saved, wanted: Wanted) -> Seen:
+def look_at_saved(artifact: Artifact, saved: Saved, options: CheckOptions) -> Seen:
     """Look at a model, or at weights, in a file.
 
     Args:
         artifact: The target.
         saved: What was read of it.
-        wanted: What the user wants beside it.
+        options: What the user asks for.
 
     Raises:
         UsageError: If `inputs` cannot be understood.
         NotAnalysedError: If the values of a normalisation layer do not lie within the file.
     """
-    if wanted.inputs is not None:
+    if options.inputs is not None:
         from bnlint.tracing.inputs import as_inputs
 
-        as_inputs(wanted.inputs)  # a mistake in it is one, although nothing here is run
-    table = collect_saved(artifact, saved, wanted.setup, wanted.deploy_dtype)
+        as_inputs(options.inputs)  # a mistake in it is one, although nothing here is run
+    table = collect_saved(artifact, saved, options.setup, deployment_dtype(options.deploy_dtype))
     coverage = Coverage(
         form=artifact.form,
         model=model_name(artifact),
         layers=table.model.norm_layers,
         kinds=kinds_of(table),
-        notes=(*artifact.notes, *_parameters_alone(saved, table), *unused_input(artifact, wanted)),
+        notes=(*artifact.notes, *_parameters_alone(saved, table), *unused_input(artifact, options)),
     )
-    return Seen(table, coverage, nothing_to_run(wanted, table))
+    return Seen(table, coverage, nothing_to_run(options, table))
 
 
 def _parameters_alone(saved: Saved, table: FactTable) -> tuple[str, ...]:

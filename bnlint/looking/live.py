@@ -9,10 +9,13 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.checking.option import several
+from bnlint.checking.options import CheckOptions
 from bnlint.errors import UsageError
 from bnlint.facts.collect import NO_TRACE, collect
+from bnlint.facts.gains import deployment_dtype
 from bnlint.facts.records import FactTable
-from bnlint.looking.look import DATA_BATCHES, Progress, Seen, Wanted, kinds_of, model_name, nothing_to_run, unused_input
+from bnlint.looking.look import DATA_BATCHES, Seen, kinds_of, model_name, nothing_to_run, unused_input
 from bnlint.report import Coverage
 from bnlint.running.observations import NOTHING
 from bnlint.running.observe import Request, observe
@@ -61,20 +64,19 @@ def artifact_of(model: object) -> Artifact:
     return Artifact(type(model).__name__, "module", module=model)
 
 
-def look_at(artifact: Artifact, wanted: Wanted, say: Progress) -> Seen:
+def look_at(artifact: Artifact, options: CheckOptions) -> Seen:
     """Look at a model, or at a program.
 
     Args:
         artifact: The target.
-        wanted: What the user wants beside it.
-        say: Is told which stage begins.
+        options: What the user asks for.
 
     Raises:
         UsageError: If the inputs, the padding or the data cannot be understood, or do not fit the model.
         NotAnalysedError: If a file of inputs cannot be read.
     """
-    given, request = _given(wanted.inputs), _request(wanted)
-    say("tracing")
+    given, request = _given(options.inputs), _request(options)
+    options.tell("tracing")
     if artifact.program is not None:
         traced = trace_program(artifact.program)
     elif artifact.onnx is not None:
@@ -82,19 +84,19 @@ def look_at(artifact: Artifact, wanted: Wanted, say: Progress) -> Seen:
 
         traced = trace_onnx(artifact.onnx)
     elif artifact.module is not None and not artifact.vetted:
-        traced = trace_module(artifact.module, given, _limit(wanted.timeout), values=False)
+        traced = trace_module(artifact.module, given, _limit(options.timeout), values=False)
     else:
         code = artifact.module if artifact.module is not None else artifact.live_program
-        traced = NO_TRACE if code is None else trace(code, given, wanted.timeout)
+        traced = NO_TRACE if code is None else trace(code, given, options.timeout)
     module = artifact.module
-    seen = NOTHING if module is None else observe(module, request, given, traced.example, say)
-    say("facts")
+    seen = NOTHING if module is None else observe(module, request, given, traced.example, options.tell)
+    options.tell("facts")
     with _looking_into(artifact):
-        table = collect(artifact, traced, wanted.setup, wanted.deploy_dtype, seen)
-    failed = seen.failed if module is not None else nothing_to_run(wanted, table)
+        table = collect(artifact, traced, options.setup, deployment_dtype(options.deploy_dtype), seen)
+    failed = seen.failed if module is not None else nothing_to_run(options, table)
     if given is not None and module is not None and traced.how in (How.NONE, How.PARTIAL, How.SYMBOLIC):
         failed = (f"The model could not be run with the input that was given: {traced.reason}.", *failed)
-    return Seen(table, _coverage(artifact, traced, table, (*seen.notes, *unused_input(artifact, wanted))), failed)
+    return Seen(table, _coverage(artifact, traced, table, (*seen.notes, *unused_input(artifact, options))), failed)
 
 
 def _looking_into(artifact: Artifact) -> AbstractContextManager[None]:
@@ -110,13 +112,13 @@ def _given(inputs: object) -> Inputs | None:
     return None if inputs is None else as_inputs(inputs)
 
 
-def _request(wanted: Wanted) -> Request:
+def _request(options: CheckOptions) -> Request:
     return Request(
-        run=wanted.run,
-        padding=tuple(map(as_padding, wanted.padding)),
-        data=wanted.data,
-        data_batches=wanted.data_batches or DATA_BATCHES,
-        timeout=_limit(wanted.timeout),
+        run=bool(options.run),
+        padding=tuple(map(as_padding, several(options.padding))),
+        data=options.data,
+        data_batches=options.data_batches or DATA_BATCHES,
+        timeout=_limit(options.timeout),
     )
 
 

@@ -4,50 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.missing import missing_file
+from bnlint.checking.options import CheckOptions
 from bnlint.errors import UsageError
 from bnlint.facts.records import FactTable
-from bnlint.facts.setup import TrainingSetup
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
 from bnlint.report import Coverage
 
 DATA_BATCHES: Final = 16
 """Batches of real inputs that are looked at unless the user says otherwise."""
-
-Progress = Callable[[str], None]
-"""Is told the stage that begins: `reading`, `tracing`, `running`, `facts`, `rules`."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the user wants beside the target.
-
-    Attributes:
-        setup: The declared training set-up.
-        deploy_dtype: The declared data type of deployment.
-        inputs: What to call the model with, as given.
-        run: Whether to run a copy.
-        padding: How inputs are padded, as given.
-        data: Real inputs, as given.
-        data_batches: How many batches of them; `None` for `DATA_BATCHES`.
-        timeout: Seconds for tracing, and for each kind of run; `None` for bnlint's own limit.
-    """
-
-    setup: TrainingSetup
-    deploy_dtype: str | None = None
-    inputs: object = None
-    run: bool = False
-    padding: Sequence[str] = ()
-    data: object = None
-    data_batches: int | None = None
-    timeout: float | None = None
 
 
 def check_data(data: object, batches: int | None) -> None:
@@ -91,29 +62,29 @@ def kinds_of(table: FactTable) -> dict[str, int]:
     return dict(sorted(Counter(layers.values()).items()))
 
 
-def nothing_to_run(wanted: Wanted, table: FactTable) -> tuple[str, ...]:
+def nothing_to_run(options: CheckOptions, table: FactTable) -> tuple[str, ...]:
     """What to say where the user asks for a run and the target holds no code that may run.
 
     Args:
-        wanted: What the user asks for.
+        options: What the user asks for.
         table: The facts of the target, with what would let it run.
     """
-    asked = {"run": wanted.run, "padding": bool(wanted.padding), "data": wanted.data is not None}
-    options = "` and `--".join(name for name, given in asked.items() if given)
-    if not options:
+    asked = {"run": bool(options.run), "padding": bool(options.padding), "data": options.data is not None}
+    flags = "` and `--".join(name for name, given in asked.items() if given)
+    if not flags:
         return ()
     need = Need.CODE if Need.MODULE in table.available else Need.MODULE
-    return (f"There is no model to run for `--{options}`: {table.advice.get(need, need.value)}.",)
+    return (f"There is no model to run for `--{flags}`: {table.advice.get(need, need.value)}.",)
 
 
-def unused_input(artifact: Artifact, wanted: Wanted) -> tuple[str, ...]:
+def unused_input(artifact: Artifact, options: CheckOptions) -> tuple[str, ...]:
     """A note for the report where the user gives an input and nothing is called with it.
 
     Args:
         artifact: The target.
-        wanted: What the user asks for.
+        options: What the user asks for.
     """
-    if wanted.inputs is None or artifact.module is not None:
+    if options.inputs is None or artifact.module is not None:
         return ()
     if artifact.saved is None:
         return ("The input was not used: a program keeps the sizes that it was exported with.",)

@@ -20,30 +20,16 @@ Word = Annotated[str, Meta(min_length=1)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings that a profile, the configuration file and the arguments of a check have in common.
 
-    What is empty or `None` leaves the matter to others.
+    What each means is said with the options of a check. What is empty or `None` leaves the matter to others.
     """
 
-    context: Annotated[Context | None, Meta(description="What the model is about to do.")] = None
-    fail_on: Annotated[
-        Literal["error", "warning", "info", "never"] | None,
-        Meta(description="The least severity of a finding that makes the exit code 1."),
-    ] = None
-    select: Annotated[
-        tuple[Word, ...], Meta(description="Only these rules: codes, names or beginnings of codes, such as BN5.")
-    ] = ()
-    ignore: Annotated[tuple[Word, ...], Meta(description="Not these rules, likewise.")] = ()
-    require: Annotated[
-        tuple[Word, ...],
-        Meta(description="Rules that have to be decided, likewise: where one cannot be, the exit code is 3."),
-    ] = ()
-    severity: Annotated[
-        dict[str, Severity],
-        Meta(description="Severities by code, name or beginning of codes; where several fit a rule, the longest."),
-    ] = {}
-    options: Annotated[
-        dict[str, dict[str, Number]],
-        Meta(description="Options of rules: numbers by code or name of the rule, then by name of the option."),
-    ] = {}
+    context: Context | None = None
+    fail_on: Literal["error", "warning", "info", "never"] | None = None
+    select: tuple[Word, ...] = ()
+    ignore: tuple[Word, ...] = ()
+    require: tuple[Word, ...] = ()
+    severity: dict[str, Severity] = {}
+    options: dict[str, dict[str, Number]] = {}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ import bnlint
 from bnlint import Failure, Report, UsageError
 from bnlint.artifacts.targets import Target
 from bnlint.batch import files
-from bnlint.batch.arguments import Arguments
 from bnlint.batch.worker import Orders, Skipped, examine
 from tests.models import with_plausible_statistics
 
@@ -123,9 +122,9 @@ def test_a_pickle_that_is_no_model_counts_only_where_it_is_named(folder: Path) -
 
 
 def test_every_argument_of_check_is_either_for_all_models_or_for_one() -> None:
-    names = {name for name, value in inspect.signature(bnlint.check).parameters.items() if name != "target"}
-    assert names - Arguments.__annotations__.keys() == {"weights", "kwargs", "loader", "progress"}
-    assert Arguments.__annotations__.keys() <= names
+    of_one, of_many = (inspect.signature(function).parameters.keys() for function in (bnlint.check, bnlint.check_files))
+    assert of_one - of_many == {"target", "weights", "kwargs", "loader", "progress"}
+    assert of_many - of_one == {"paths", "jobs", "file_timeout"}
 
 
 @pytest.mark.parametrize(

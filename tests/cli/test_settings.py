@@ -58,7 +58,7 @@ def test_the_file_of_the_folder_is_read_unless_refused(run: Run, calls: list[dic
     assert isinstance(found, ConfigFile)
     assert found.name == "bnlint.yaml"
     assert refused is None
-    assert (named.name, named.config.fail_on) == ("other.yaml", "never")
+    assert (named.name, named.layer.settings.fail_on) == ("other.yaml", "never")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is wanted of a look: a record that touches no file, and a function that does."""
+"""What is refused before a look, and what is said after it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from torch import nn
 
 import bnlint
 from bnlint.errors import UsageError
-from bnlint.facts.setup import TrainingSetup
-from bnlint.looking.look import Wanted, check_data
-
-
-def test_a_record_of_what_is_wanted_looks_for_no_file(tmp_path: Path) -> None:
-    absent = tmp_path / "absent.pt"
-    assert Wanted(TrainingSetup(), data=absent, data_batches=0).data == absent
+from bnlint.looking.look import check_data
 
 
 def test_data_that_cannot_be_had_are_refused(tmp_path: Path) -> None:

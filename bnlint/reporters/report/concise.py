@@ -7,7 +7,7 @@ from typing import Final
 
 from bnlint.report import Evidence, Finding, Report
 from bnlint.reporters.page.style import Style, facts_text, layer_name, place
-from bnlint.reporters.report.formats import Format, nothing
+from bnlint.reporters.report.format import Format, nothing
 from bnlint.summary import Failure
 from bnlint.text import printable
 

@@ -11,7 +11,7 @@ from bnlint.report import Coverage, Evidence, FactValue, Finding, NotRun, Report
 from bnlint.reporters.page.grouping import summarise
 from bnlint.reporters.page.page import GUTTER, Page
 from bnlint.reporters.page.style import COLOURS, Style, counted, facts_text, place
-from bnlint.reporters.report.formats import Format, nothing, sentence
+from bnlint.reporters.report.format import Format, nothing, sentence
 from bnlint.summary import Failure, Summary
 from bnlint.text import printable
 

@@ -8,7 +8,7 @@ import msgspec
 
 from bnlint.report import Report
 from bnlint.reporters.page.style import Style
-from bnlint.reporters.report.formats import Format, nothing
+from bnlint.reporters.report.format import Format, nothing
 from bnlint.summary import Failure, Summary
 
 

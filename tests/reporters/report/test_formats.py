@@ -15,7 +15,8 @@ from bnlint.report import Report
 from bnlint.reporters.page.style import Style
 from bnlint.reporters.report import concise, full
 from bnlint.reporters.report import json as one
-from bnlint.reporters.report.formats import FORMATS, Format, load_format, sentence
+from bnlint.reporters.report.format import Format, sentence
+from bnlint.reporters.report.formats import FORMATS, load_format
 from bnlint.reporters.schema import lines_schema, render_schema
 from bnlint.summary import Failure, Summary
 from tests.reporters.report.test_json import PUBLISHED

@@ -6,7 +6,7 @@ import msgspec
 
 from bnlint.report import Report
 from bnlint.reporters.page.style import Style
-from bnlint.reporters.report.formats import Format
+from bnlint.reporters.report.format import Format
 from bnlint.summary import Failure, Summary
 
 

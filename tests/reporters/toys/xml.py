@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 from bnlint import __version__
 from bnlint.report import Report
 from bnlint.reporters.page.style import Style
-from bnlint.reporters.report.formats import Format
+from bnlint.reporters.report.format import Format
 from bnlint.summary import Failure, Summary
 
 
