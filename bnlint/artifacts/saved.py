@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bnlint.artifacts.inert.contents import Contents, Entry
     from bnlint.artifacts.inert.objects import Node
     from bnlint.artifacts.inert.regions import Region
+    from bnlint.artifacts.inert.script_lines import SourceLine
     from bnlint.artifacts.inert.tree import SavedModule
 
 
@@ -57,6 +58,7 @@ class Saved:
         keys: The keys in the file that led here.
         baked_training: Modules of a program whose code fixes the mode of their BatchNorm calls: whether one normalises
             by the batch for ever.
+        lines: The line that the first call of a module of a program was made from.
         untold_modes: Modules of a program of which the code does not tell how they normalise.
         called: Classes and functions that the file's own loader would call.
         classes: Classes of modules in the file, those of models that were not chosen among them.
@@ -75,6 +77,7 @@ class Saved:
     classes: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     baked_training: Mapping[str, bool] = field(default_factory=dict)
+    lines: Mapping[str, SourceLine] = field(default_factory=dict)
     untold_modes: Collection[str] = frozenset()
     objects: SavedObjects | None = None
     before_loading: str = ""
