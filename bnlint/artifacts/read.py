@@ -186,7 +186,7 @@ def _wrapper_notes(saved: Saved) -> list[str]:
 def _load_trusted(path: Path, name: str, kind: Kind, saved: Saved) -> Artifact:
     from bnlint.artifacts.checkpoint import load_module
 
-    module = load_module(path, name, kind, saved.keys)
+    module = load_module(path, name, kind, saved.keys, saved.named)
     return Artifact(name, saved.form, module, saved=saved, notes=saved.notes)
 
 

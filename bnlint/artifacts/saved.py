@@ -64,6 +64,7 @@ class Saved:
         objects: All that a whole model holds, where its classes are known code; else `None`.
         before_loading: What has to be done before the weights can be loaded into a model, a clause; empty for nothing.
         wrappers: Class names of the wrappers that were taken off the model; `torch.load` leaves them on.
+        named: All classes and functions that the file of a whole model names.
     """
 
     form: str
@@ -79,6 +80,7 @@ class Saved:
     objects: SavedObjects | None = None
     before_loading: str = ""
     wrappers: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
 
 def read_saved(path: Path, name: str, kind: Kind, key: str = "", known: Collection[str] = ()) -> Saved:
@@ -179,6 +181,7 @@ def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) ->
             stored,
             keys=entry.keys,
             called=contents.called,
+            named=contents.named,
             classes=_classes(contents),
             notes=tuple(notes),
             wrappers=entry.wrappers,

@@ -12,11 +12,11 @@ import threading
 from typing import IO, Final
 
 from bnlint import __version__
+from bnlint.artifacts.own_process import program
 from bnlint.artifacts.targets import Target
 from bnlint.batch.worker import Orders, Result
 from bnlint.summary import Failure
 
-_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from bnlint.batch.worker import main; main()"
 _THREADS: Final = "OMP_NUM_THREADS"
 
 
@@ -81,11 +81,10 @@ class _Worker:
     """One process; it is waited for by one thread at a time."""
 
     def __init__(self, orders: bytes, environment: dict[str, str] | None) -> None:
-        # The folder that bnlint was started in is not searched for modules before the installed ones: that is `-P`.
-        # A group of its own keeps Ctrl-C from the worker, which `end` ends, with the processes that it has started.
-        program = _PROGRAM.format(path=sys.path)
+        # `-P`: the current folder is not searched for what Python imports before the program begins. A group of its own
+        # keeps Ctrl-C from the worker, which `end` ends, with the processes that it has started.
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "-P", "-c", program],
+            [sys.executable, "-P", "-c", program("bnlint.batch.worker")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ while True:
 
 def pool_of(body: str, monkeypatch: pytest.MonkeyPatch, limit: float = 60) -> Pool:
     """A pool whose workers do something before they answer with their process id."""
-    monkeypatch.setattr(pool_module, "_PROGRAM", ANSWERS.replace("BODY", body))
+    text = ANSWERS.replace("BODY", body).format(path=sys.path)
+    monkeypatch.setattr(pool_module, "program", lambda module: text)
     return Pool(Orders({}, debug=False), jobs=1, limit=limit)
 
 
