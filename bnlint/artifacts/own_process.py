@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 _HOME: Final = str(Path(__file__).parents[2])
-"""The folder that bnlint itself was found in; it may be the current one, and then it is on no path."""
+"""The folder that bnlint itself was found in; it may be the current one, which is on no path."""
 
+# `import bnlint` imports nothing but `importlib`, so that nothing else of its folder can come in.
 _PROGRAM: Final = """
-import sys
-sys.path[:] = [*{path!r}, {home!r}]
+import importlib, sys
+sys.path[:] = [{home!r}, *{path!r}]
 import bnlint
-sys.path.pop()
+del sys.path[0]
 from {module} import main
 main()
 """
@@ -22,8 +23,8 @@ main()
 def program(module: str) -> str:
     """The text for `python -c` that runs the `main` of a module of bnlint.
 
-    The process looks for modules where this one does; where that is the current folder, as in a Python session, a file
-    of the user in it may have the name of any module, and it is left out.
+    The process finds this bnlint, and looks for all other modules where this process does. Where that is the current
+    folder, as in a Python session, it is left out: a file of the user in it may have the name of any module.
 
     Args:
         module: Its dotted name.

@@ -77,7 +77,7 @@ def _named(path: Path, name: str) -> list[str]:
     return named
 
 
-_LOGGERS: Final = ("torch.export", "torch.export.pt2_archive._package")
+_LOGGERS: Final = ("torch.export", "torch.export.pt2_archive._package", "torch._export.serde.serialize")
 _MISSING: Final = re.compile(r"failed to resolve torch\.ops\.([\w.]+) to an operator")
 
 
@@ -87,7 +87,8 @@ def _logged() -> Iterator[list[str]]:
     said: list[str] = []
 
     def hold_back(record: logging.LogRecord) -> bool:
-        said.append(f"{record.getMessage()}: {record.exc_info[1] if record.exc_info else ''}\n")
+        with contextlib.suppress(TypeError):  # torch forgets an argument where it unpickles example inputs
+            said.append(f"{record.getMessage()}: {record.exc_info[1] if record.exc_info else ''}\n")
         return False
 
     loggers = [logging.getLogger(name) for name in _LOGGERS]
