@@ -15,6 +15,7 @@ from bnlint import __version__
 from bnlint.artifacts.own_process import program
 from bnlint.artifacts.targets import Target
 from bnlint.batch.worker import Orders, Result
+from bnlint.memory import may_be_shortage, remedy
 from bnlint.summary import Failure
 
 _THREADS: Final = "OMP_NUM_THREADS"
@@ -110,7 +111,7 @@ class _Worker:
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             self.end()
             code = self.close()
-            return _failure(target, _late(limit) if late.is_set() else _died(code))
+            return _failure(target, _late(limit)) if late.is_set() else _failure(target, _died(code), _hint(code))
         finally:
             timer.cancel()
         return result
@@ -149,8 +150,12 @@ class _Worker:
         return pipe
 
 
-def _failure(target: Target, reason: str) -> Failure:
-    return Failure(version=__version__, target=target.name, cause=f"`{target.name}` {reason}.")
+def _failure(target: Target, reason: str, hint: str = "") -> Failure:
+    return Failure(version=__version__, target=target.name, cause=f"`{target.name}` {reason}.", hint=hint)
+
+
+def _hint(code: int) -> str:
+    return f"Memory may be short. {remedy()}" if may_be_shortage(code) else ""
 
 
 def _late(limit: float) -> str:

@@ -81,6 +81,17 @@ def test_a_worker_that_hangs_is_given_up_with_all_that_it_started(
     assert gone(int(note.read_text()))
 
 
+def test_a_worker_that_is_killed_may_have_lacked_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of("os.kill(os.getpid(), 9)", monkeypatch)
+    try:
+        result = pool.examine(Target("a"))
+    finally:
+        pool.end()
+        pool.close()
+    assert isinstance(result, Failure)
+    assert result.hint.startswith("Memory may be short. ")
+
+
 def test_the_end_of_a_pool_ends_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = pool_of("", monkeypatch)
     worker = int(ask(pool, "a"))
