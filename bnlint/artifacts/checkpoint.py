@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnlint.artifacts.current_folder import admitting, withheld
 from bnlint.artifacts.sniff import Kind
 from bnlint.artifacts.user_code import first_line, user_code
 from bnlint.errors import NotAnalysedError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str]) -> nn.Module:
+def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str], named: Iterable[str] = ()) -> nn.Module:
     """Load a whole model, and run whatever code its file asks for.
 
     Args:
@@ -23,6 +24,8 @@ def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str]) -> nn.Mo
         name: What the user called it.
         kind: Its format.
         keys: The keys, places in a list and attributes that lead to the model in what the file holds.
+        named: Dotted names of the classes and functions that the file names; their modules may lie in the current
+            folder.
 
     Returns:
         The model, on the CPU.
@@ -33,7 +36,7 @@ def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str]) -> nn.Mo
     from torch import nn
 
     try:
-        with user_code():
+        with user_code(), admitting(*named):
             found = _load(path, kind)
             for key in keys:
                 found = _inside(found, key)
@@ -67,5 +70,5 @@ def _missing_code_hint(error: BaseException) -> str:
             " `module:Class` with `--weights`."
         )
     if isinstance(error, (ImportError, AttributeError)):
-        return "Run bnlint in the environment and the folder in which the model was saved."
+        return withheld(error) or "Run bnlint in the environment and the folder in which the model was saved."
     return ""

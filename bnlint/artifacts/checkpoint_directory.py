@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bnlint.artifacts.call_warning import warning_of_calls
 from bnlint.artifacts.choice import choose, remark
 from bnlint.artifacts.inert.directory import Directory, Piece
 from bnlint.artifacts.inert.sandbox import ask_child
@@ -84,9 +85,10 @@ def read_checkpoint_directory(path: Path, name: str, key: str = "") -> Saved:
         UsageError: What was chosen is not there.
     """
     directory = ask_child("directory", path, name, Directory)
-    if not directory.entries:
-        raise NotAnalysedError(f"`{name}` is a checkpoint folder without a tensor.")
-    entry = choose(directory.entries, key, name)
+    with warning_of_calls(name, directory.called, keep_hint=True):
+        if not directory.entries:
+            raise NotAnalysedError(f"`{name}` is a checkpoint folder without a tensor.")
+        entry = choose(directory.entries, key, name)
     tensors = {stored: _tensor(item, directory, path, name) for stored, item in entry.tensors.items()}
     names, notes = strip_wrappers(tensors)
     chosen = (remark(entry, directory.entries, key),) if entry.key else ()

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from bnlint.artifacts.current_folder import admitting, modules_here, withheld
 from bnlint.artifacts.user_code import first_line, user_code
 from bnlint.errors import UsageError
 
@@ -82,7 +83,7 @@ def import_model(text: str, kwargs: Mapping[str, Any] | None = None) -> Imported
     match = _FORM.fullmatch(text)
     if match is None:
         raise UsageError(f"`{text}` is not an import string of the form `package.module:name`.")
-    with user_code():
+    with user_code(), admitting(match["module"]):
         value: Any = _import(match["module"])
         for name in match["name"].split("."):
             value = _attribute(value, name, text)
@@ -100,7 +101,7 @@ def _import(name: str) -> ModuleType:
         absent = error.name or ""
         # A module that exists may itself fail to import another one.
         if absent != name and not name.startswith(f"{absent}."):
-            raise UsageError(f"Importing `{name}` failed: {_described(error)}.") from error
+            raise UsageError(f"Importing `{name}` failed: {_described(error)}.", withheld(error)) from error
         raise UsageError(f"There is no module `{absent}`.", _nearest(absent, _siblings(absent))) from error
     except (Exception, SystemExit) as error:
         raise UsageError(f"Importing `{name}` failed: {_described(error)}.") from error
@@ -109,8 +110,10 @@ def _import(name: str) -> ModuleType:
 def _siblings(name: str) -> list[str]:
     """The modules beside the one that was named, as dotted names."""
     parent = name.rpartition(".")[0]
-    folders = getattr(sys.modules.get(parent), "__path__", []) if parent else None
-    return [f"{parent}.{module.name}" if parent else module.name for module in pkgutil.iter_modules(folders)]
+    if not parent:
+        return [*modules_here(), *(module.name for module in pkgutil.iter_modules())]
+    folders = getattr(sys.modules.get(parent), "__path__", [])
+    return [f"{parent}.{module.name}" for module in pkgutil.iter_modules(folders)]
 
 
 def _attribute(owner: Any, name: str, text: str) -> Any:
@@ -120,7 +123,7 @@ def _attribute(owner: Any, name: str, text: str) -> Any:
         what = f"`{getattr(owner, '__name__', type(owner).__name__)}`"
         raise UsageError(f"{what} has no attribute `{name}`.", _attribute_hint(owner, name)) from error
     except Exception as error:  # a module's own __getattr__ may import more
-        raise UsageError(f"Looking up `{text}` failed: {_described(error)}.") from error
+        raise UsageError(f"Looking up `{text}` failed: {_described(error)}.", withheld(error)) from error
 
 
 def _attribute_hint(owner: Any, name: str) -> str:
@@ -156,7 +159,7 @@ def _build(maker: Any, kwargs: dict[str, Any], text: str) -> nn.Module:
     try:
         made = maker(**kwargs)
     except (Exception, SystemExit) as error:
-        hint = "Arguments are given by `--kwargs`." if isinstance(error, TypeError) else ""
+        hint = "Arguments are given by `--kwargs`." if isinstance(error, TypeError) else withheld(error)
         raise UsageError(f"Calling `{text}` failed: {_described(error)}.", hint) from error
     if not isinstance(made, nn.Module):
         raise UsageError(f"`{text}` returned a `{type(made).__name__}`, not an nn.Module.")

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bnlint.artifacts.sniff import BAD_ZIP, inner_name
+from bnlint.artifacts.current_folder import admitting, withheld
+from bnlint.artifacts.inert.sandbox import read_inert
+from bnlint.artifacts.sniff import BAD_ZIP, Kind, inner_name
 from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.zip_members import region_of, stored_members
 from bnlint.errors import NotAnalysedError
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
 
     with _logged() as said:
         try:
-            with user_code(), path.open("rb") as file:
+            with user_code(), admitting(*_named(path, name)), path.open("rb") as file:
                 # By its name, torch will refuse a program that is not called .pt2.
                 return torch.export.load(path if path.suffix == ".pt2" else file)
         except (Exception, SystemExit) as error:
@@ -61,10 +64,20 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
                 cause = f"`{name}` calls `{operator[1]}`, an operator of a library that is not imported here."
                 raise NotAnalysedError(cause, "In Python, import that library before bnlint loads the file.") from error
             cause = f"`{name}` cannot be loaded by torch.export: {type(error).__name__}: {first_line(error)}."
-            raise NotAnalysedError(cause) from error
+            raise NotAnalysedError(cause, withheld(error)) from error
 
 
-_LOGGERS: Final = ("torch.export", "torch.export.pt2_archive._package")
+def _named(path: Path, name: str) -> list[str]:
+    """Classes and functions that the pickles in a program name, such as the class of an example input."""
+    named: list[str] = []
+    with contextlib.suppress(*BAD_ZIP, NotAnalysedError), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        for member, info in stored_members(archive).items():
+            if member.endswith(".pt"):
+                named += read_inert(path, name, Kind.TORCH_ZIP, region_of(file, info)).named
+    return named
+
+
+_LOGGERS: Final = ("torch.export", "torch.export.pt2_archive._package", "torch._export.serde.serialize")
 _MISSING: Final = re.compile(r"failed to resolve torch\.ops\.([\w.]+) to an operator")
 
 
@@ -74,7 +87,8 @@ def _logged() -> Iterator[list[str]]:
     said: list[str] = []
 
     def hold_back(record: logging.LogRecord) -> bool:
-        said.append(f"{record.getMessage()}: {record.exc_info[1] if record.exc_info else ''}\n")
+        with contextlib.suppress(TypeError):  # torch forgets an argument where it unpickles example inputs
+            said.append(f"{record.getMessage()}: {record.exc_info[1] if record.exc_info else ''}\n")
         return False
 
     loggers = [logging.getLogger(name) for name in _LOGGERS]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnlint.artifacts.address import is_remote
 from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.call_warning import warning_of_calls
 from bnlint.artifacts.known.packages import NEURAL_NETWORKS, admitted
 from bnlint.artifacts.missing import missing_file, nearest_file
 from bnlint.artifacts.sniff import PICKLED, Content, Kind, sniff
@@ -84,7 +85,8 @@ def _with_weights(artifact: Artifact, weights: str, trust: bool, key: str, mode_
     if given.onnx is not None:
         cause = f"`{weights}` is an ONNX file, whose weights an exporter may have changed: they are of no other model."
         raise UsageError(cause, "Check it by itself, or give the weights that it was exported from.")
-    with user_code():
+    called = () if given.saved is None else given.saved.unusual_calls
+    with user_code(), warning_of_calls(weights, called, keep_hint=True):
         notes = load_weights(artifact.module, given.weights(), weights)
     notes = (*artifact.notes, *given.notes, *notes)
     return replace(artifact, weights_form=given.form, weights_saved=given.saved, mode_known=mode_known, notes=notes)
@@ -186,7 +188,7 @@ def _wrapper_notes(saved: Saved) -> list[str]:
 def _load_trusted(path: Path, name: str, kind: Kind, saved: Saved) -> Artifact:
     from bnlint.artifacts.checkpoint import load_module
 
-    module = load_module(path, name, kind, saved.keys)
+    module = load_module(path, name, kind, saved.keys, saved.named)
     return Artifact(name, saved.form, module, saved=saved, notes=saved.notes)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnlint.artifacts.call_warning import unusual_calls, warning_of_calls
 from bnlint.artifacts.choice import choose, remark
 from bnlint.artifacts.names import strip_paths, strip_wrappers
 from bnlint.artifacts.powerful import is_powerful
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bnlint.artifacts.inert.contents import Contents, Entry
     from bnlint.artifacts.inert.objects import Node
     from bnlint.artifacts.inert.regions import Region
+    from bnlint.artifacts.inert.script_lines import SourceLine
     from bnlint.artifacts.inert.tree import SavedModule
 
 
@@ -57,6 +59,7 @@ class Saved:
         keys: The keys in the file that led here.
         baked_training: Modules of a program whose code fixes the mode of their BatchNorm calls: whether one normalises
             by the batch for ever.
+        lines: The line that the first call of a module of a program was made from.
         untold_modes: Modules of a program of which the code does not tell how they normalise.
         called: Classes and functions that the file's own loader would call.
         classes: Classes of modules in the file, those of models that were not chosen among them.
@@ -64,6 +67,7 @@ class Saved:
         objects: All that a whole model holds, where its classes are known code; else `None`.
         before_loading: What has to be done before the weights can be loaded into a model, a clause; empty for nothing.
         wrappers: Class names of the wrappers that were taken off the model; `torch.load` leaves them on.
+        named: All classes and functions that the file of a whole model names.
     """
 
     form: str
@@ -75,10 +79,17 @@ class Saved:
     classes: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     baked_training: Mapping[str, bool] = field(default_factory=dict)
+    lines: Mapping[str, SourceLine] = field(default_factory=dict)
     untold_modes: Collection[str] = frozenset()
     objects: SavedObjects | None = None
     before_loading: str = ""
     wrappers: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+
+    @property
+    def unusual_calls(self) -> list[str]:
+        """What loading the file would call that no saved model needs, the most dangerous first."""
+        return unusual_calls(name for name in self.called if name not in self.classes)
 
 
 def read_saved(path: Path, name: str, kind: Kind, key: str = "", known: Collection[str] = ()) -> Saved:
@@ -120,14 +131,15 @@ def of_contents(contents: Contents, path: Path, name: str, key: str = "") -> Sav
         NotAnalysedError: The file holds neither a model nor weights, or holds several and none was chosen.
         UsageError: What was chosen is not there.
     """
-    if not contents.entries:
-        cause = f"`{name}` holds {contents.holds}, not a model or its weights"
-        powerful = [called for called in contents.called if is_powerful(called)]
-        if powerful:  # not to be passed over in a folder
-            cause = f"{cause}, and loading it would call {', '.join(powerful)}."
-            raise NotAnalysedError(cause, "Do not load it.")
-        raise NoModelError(f"{cause}.", "Save `model.state_dict()` instead.")
-    entry = choose(contents.entries, key, name)
+    classes = _classes(contents)
+    calls = unusual_calls(called for called in contents.called if called not in classes)
+    with warning_of_calls(name, calls, keep_hint=True):
+        if not contents.entries:
+            # In a folder, a file that can do harm is not passed over as one that is no model.
+            kind = NotAnalysedError if any(map(is_powerful, calls)) else NoModelError
+            hint = "" if calls else "Save `model.state_dict()` instead."
+            raise kind(f"`{name}` holds {contents.holds}, not a model or its weights.", hint)
+        entry = choose(contents.entries, key, name)
     return _saved(entry, contents, path, name, key)
 
 
@@ -179,6 +191,7 @@ def _saved(entry: Entry, contents: Contents, path: Path, name: str, key: str) ->
             stored,
             keys=entry.keys,
             called=contents.called,
+            named=contents.named,
             classes=_classes(contents),
             notes=tuple(notes),
             wrappers=entry.wrappers,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from bnlint.artifacts.call_warning import warning_of_calls
 from bnlint.artifacts.checkpoint_directory import read_checkpoint_directory
 from bnlint.artifacts.choice import choose
 from bnlint.artifacts.inert.sandbox import read_inert
@@ -97,7 +98,8 @@ def read_index(path: Path, name: str, key: str = "") -> Saved:
         lacking = wanted.keys() - found.tensors.keys()
         if lacking:
             cause = f"`{file}` has no tensor `{min(lacking)}`, which `{name}` says is in it."
-            raise NotAnalysedError(cause, FOLDER_AGAIN)
+            with warning_of_calls(file, found.called):
+                raise NotAnalysedError(cause, FOLDER_AGAIN)
         tensors |= {stored: found.tensors[stored] for stored in wanted}
     form = "safetensors" if forms == {"safetensors"} else "state_dict"
     return replace(of_stored(tensors, form, name), versions=without_prefix(versions, tensors), called=tuple(called))
@@ -109,9 +111,10 @@ def _read_shard(path: Path, name: str) -> _Shard:
     if kind is Kind.SAFETENSORS:
         return _Shard("safetensors", read_header(path, name), {}, ())
     contents = read_inert(path, name, kind)
-    if not contents.entries:
-        raise NotAnalysedError(f"`{name}` holds {contents.holds}, not weights.")
-    entry = choose(contents.entries, "", name)
+    with warning_of_calls(name, contents.called, keep_hint=True):
+        if not contents.entries:
+            raise NotAnalysedError(f"`{name}` holds {contents.holds}, not weights.")
+        entry = choose(contents.entries, "", name)
     return _Shard("state_dict", stored_tensors(entry, contents, path, name), entry.versions, contents.called)
 
 

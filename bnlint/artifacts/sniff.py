@@ -60,6 +60,10 @@ _LEGACY_MAGIC_IN_DIGITS: Final = b"L119547037146038801333356L\n."
 """The same number in protocol 1."""
 _PICKLE_WITHOUT_HEAD: Final = re.compile(rb"c[\w.]+\n[\w.]+\n(?:p\d|q\x00|\()|\(dp\d|\}q\x00")
 """Protocols 0 and 1 write no version: such a pickle begins with the name of a class, or with a dict."""
+_PICKLED_NAME: Final = re.compile(r"[\w.]+ [\w.]+")
+_NAMING: Final = frozenset({"GLOBAL", "INST", "STACK_GLOBAL"})
+_CALLING: Final = frozenset({"NEWOBJ", "NEWOBJ_EX", "OBJ", "REDUCE"})
+"""Opcodes that name a class or function, and those that call it; `INST` does both, after a `MARK`."""
 _OTHER_FORMATS: Final = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -119,7 +123,7 @@ def sniff(file: BinaryIO) -> Content:
     versioned = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
     if versioned or head.startswith(_LEGACY_MAGIC_IN_DIGITS) or _PICKLE_WITHOUT_HEAD.match(head):
         return _pickle(head)
-    return _onnx(file, head, size) or _no_model(head, size)
+    return _onnx(file, head, size) or _odd_pickle(head) or _no_model(head, size)
 
 
 def is_index(head: bytes) -> bool:
@@ -187,6 +191,26 @@ def _pickle(head: bytes) -> Content:
     if _LEGACY_MAGIC in head[:32] or head.startswith(_LEGACY_MAGIC_IN_DIGITS):
         return Content(Kind.TORCH_LEGACY, "a file of torch.save")
     return Content(Kind.PICKLE, "a Python pickle that torch.save did not write")
+
+
+def _odd_pickle(head: bytes) -> Content | None:
+    """A pickle that begins as none that `pickle` writes, such as one written by hand: one that names something."""
+    import pickletools  # hardly a file comes this far
+
+    seen: set[str] = set()
+    try:
+        for opcode, argument, _ in pickletools.genops(head):
+            if opcode.name in _NAMING and argument and _PICKLED_NAME.fullmatch(str(argument)) is None:
+                return None
+            seen.add(opcode.name)
+            if opcode.name == "STOP":
+                break
+    except Exception as error:  # `pickletools` raises what it likes on what is no pickle
+        called = {"INST", "MARK"} <= seen or not _CALLING.isdisjoint(seen)
+        if not called and ("unknown" in str(error) or len(head) < HEAD_SIZE):
+            return None
+    names_something = not _NAMING.isdisjoint(seen)
+    return Content(Kind.PICKLE, "a Python pickle that torch.save did not write") if names_something else None
 
 
 def _onnx(file: BinaryIO, head: bytes, size: int) -> Content | None:

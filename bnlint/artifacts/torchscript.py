@@ -92,6 +92,7 @@ def read_torchscript(path: Path, name: str, key: str = "") -> ScriptedModel:
         called=script.called,
         notes=tuple(_notes(script)),
         baked_training=_baked_training(calls),
+        lines={call.module: call.source for call in reversed(calls) if call.source is not None},
         untold_modes=frozenset(script.untold_modes),
     )
     return ScriptedModel(saved, calls)

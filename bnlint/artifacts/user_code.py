@@ -1,24 +1,19 @@
-"""Where the user's own code runs: its modules are found, and what it prints stays out of the report."""
+"""Where the user's own code runs: what it prints stays out of the report."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 
 @contextlib.contextmanager
 def user_code() -> Iterator[None]:
     """Run a block that imports, builds or unpickles what the user names.
 
-    The current folder is added to the end of `sys.path` and stays there, since a model may import more when it runs.
-    At the end, so that a `timeit.py` in it does not stand in for an installed module. What the code prints goes to
-    standard error: standard output is the report.
+    What the code prints goes to standard error: standard output is the report. Where its modules are found is the
+    matter of `current_folder`.
     """
-    folder = str(Path.cwd())
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.append(folder)
     with contextlib.redirect_stdout(sys.stderr):
         yield
 

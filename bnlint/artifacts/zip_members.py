@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.sniff import inner_name
+
+LARGEST_RAW: Final = 1 << 24
+"""Bytes of a pickle that are looked at only for what it would call."""
 
 _LOCAL_HEADER: Final = struct.Struct("<4s5HIIIHH")
 
@@ -99,3 +105,21 @@ def region_of(file: IO[bytes], member: zipfile.ZipInfo) -> Region:
         raise BadArchiveError(f"the member `{member.filename}` lies outside the file")
     fields = _LOCAL_HEADER.unpack(header)
     return Region(member.header_offset + _LOCAL_HEADER.size + fields[-2] + fields[-1], member.file_size)
+
+
+def raw_pickles(file: IO[bytes], archive: zipfile.ZipFile) -> Iterator[bytes]:
+    """The pickles in an archive, whatever their checksums, flags and the names before them say, which torch ignores.
+
+    Args:
+        file: The archive; its position changes.
+        archive: The same, opened.
+    """
+    for member in archive.infolist():
+        if not member.filename.endswith(".pkl"):
+            continue
+        with contextlib.suppress(BadArchiveError, zlib.error):
+            region = region_of(file, member)
+            file.seek(region.start)
+            data = file.read(min(member.compress_size, LARGEST_RAW))
+            inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            yield inflate.decompress(data, LARGEST_RAW) if member.compress_type == zipfile.ZIP_DEFLATED else data

@@ -12,11 +12,12 @@ import threading
 from typing import IO, Final
 
 from bnlint import __version__
+from bnlint.artifacts.own_process import program
 from bnlint.artifacts.targets import Target
 from bnlint.batch.worker import Orders, Result
+from bnlint.memory import may_be_shortage, remedy
 from bnlint.summary import Failure
 
-_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from bnlint.batch.worker import main; main()"
 _THREADS: Final = "OMP_NUM_THREADS"
 
 
@@ -81,11 +82,10 @@ class _Worker:
     """One process; it is waited for by one thread at a time."""
 
     def __init__(self, orders: bytes, environment: dict[str, str] | None) -> None:
-        # The folder that bnlint was started in is not searched for modules before the installed ones: that is `-P`.
-        # A group of its own keeps Ctrl-C from the worker, which `end` ends, with the processes that it has started.
-        program = _PROGRAM.format(path=sys.path)
+        # `-P`: the current folder is not searched for what Python imports before the program begins. A group of its own
+        # keeps Ctrl-C from the worker, which `end` ends, with the processes that it has started.
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "-P", "-c", program],
+            [sys.executable, "-P", "-c", program("bnlint.batch.worker")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -111,7 +111,7 @@ class _Worker:
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             self.end()
             code = self.close()
-            return _failure(target, _late(limit) if late.is_set() else _died(code))
+            return _failure(target, _late(limit)) if late.is_set() else _failure(target, _died(code), _hint(code))
         finally:
             timer.cancel()
         return result
@@ -150,8 +150,12 @@ class _Worker:
         return pipe
 
 
-def _failure(target: Target, reason: str) -> Failure:
-    return Failure(version=__version__, target=target.name, cause=f"`{target.name}` {reason}.")
+def _failure(target: Target, reason: str, hint: str = "") -> Failure:
+    return Failure(version=__version__, target=target.name, cause=f"`{target.name}` {reason}.", hint=hint)
+
+
+def _hint(code: int) -> str:
+    return f"Memory may be short. {remedy()}" if may_be_shortage(code) else ""
 
 
 def _late(limit: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from bnlint import __version__
 from bnlint.artifacts.targets import Target, is_no_model
 from bnlint.errors import BnlintError, NoModelError
+from bnlint.memory import shortage, watch_imports
 from bnlint.report import Report
 from bnlint.summary import Failure
 
@@ -51,6 +52,7 @@ def main() -> None:
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    watch_imports()
     try:
         serve(questions, answers)
     except (EOFError, BrokenPipeError):
@@ -96,6 +98,7 @@ def examine(target: Target, orders: Orders) -> Result:
 def _failure(target: Target, error: BaseException, orders: Orders) -> Failure:
     if orders.debug:
         traceback.print_exception(error, file=sys.stderr)
+    error = shortage(error) or error
     if isinstance(error, BnlintError):
         return Failure.of(target.name, error)
     what = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ").removesuffix(".")

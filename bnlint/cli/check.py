@@ -93,10 +93,13 @@ def _check_one(target: str, options: dict[str, Any], format_: str) -> int:
             from bnlint import linter
 
             report: Report = linter.check(target, progress=progress, **options)
-    except NotAnalysedError as error:
+    except Exception as error:
+        from bnlint.memory import shortage
         from bnlint.summary import Failure
 
-        _write_one(Failure.of(target, error), format_)
+        told = shortage(error) or error
+        if isinstance(told, NotAnalysedError):
+            _write_one(Failure.of(target, told), format_)
         raise
     code = _write_one(report, format_)
     for sentence in report.unanalysed:

@@ -8,6 +8,7 @@ import click
 
 from bnlint.cli.streams import complain
 from bnlint.errors import BnlintError
+from bnlint.memory import shortage
 
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
@@ -40,6 +41,7 @@ def as_command_error(error: BaseException, *, debug: bool) -> CommandError:
     trace = _traceback(error) if debug else ""
     if isinstance(error, KeyboardInterrupt):
         return CommandError(f"{trace}bnlint: interrupted", INTERRUPTED)
+    error = shortage(error) or error
     if isinstance(error, BnlintError):
         return CommandError(f"{trace}bnlint: {error}", error.exit_code)
     what = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ").removesuffix(".")

@@ -20,6 +20,7 @@ from bnlint.cli.options import asks_for_traceback
 from bnlint.cli.rules import rules
 from bnlint.cli.streams import complain
 from bnlint.cli.verify import verify
+from bnlint.memory import watch_imports
 
 COLLECT_AFTER: Final = 50_000
 """New objects after which Python looks for cycles among them.
@@ -88,6 +89,7 @@ def main() -> NoReturn:
     gc.set_threshold(COLLECT_AFTER)
     # A process that ends needs no search for cycles among all that it holds: that was a sixth of a check.
     atexit.register(gc.freeze)
+    watch_imports()
     try:
         code = cli.main(prog_name="bnlint", standalone_mode=False)
     except click.ClickException as error:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.artifacts.call_warning import warning_of_calls
+from bnlint.artifacts.powerful import is_powerful
+from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,19 +98,25 @@ def _live(artifact: Artifact) -> nn.Module:
     """
     if artifact.module is not None:
         return artifact.module
+    calls = artifact.saved.unusual_calls if artifact.saved is not None else ()
+    with warning_of_calls(artifact.target, filter(is_powerful, calls)):
+        raise _none_to_fold(artifact)
+
+
+def _none_to_fold(artifact: Artifact) -> BnlintError:
     target = artifact.target
     if artifact.form == "torchscript":
         cause = f"`{target}` is a TorchScript program, and bnlint folds models of Python code."
-        raise UsageError(cause, "Fold the model that it was made from, and script or trace that again.")
+        return UsageError(cause, "Fold the model that it was made from, and script or trace that again.")
     if artifact.form == "package":
         cause = f"`{target}` is a file of torch.package, and bnlint does not run the code in it."
-        raise UsageError(cause, "Name the model by an import string, or save it with `torch.save`.")
+        return UsageError(cause, "Name the model by an import string, or save it with `torch.save`.")
     if artifact.onnx is not None:
-        raise UsageError(f"`{target}` is an ONNX file, and bnlint folds models of torch.", "Fold before the export.")
+        return UsageError(f"`{target}` is an ONNX file, and bnlint folds models of torch.", "Fold before the export.")
     if artifact.saved is not None and artifact.saved.modules:
         cause = f"`{target}` is a whole model, and folding has to run it. {artifact.not_live}"
-        raise NotAnalysedError(cause, "Or give `--trust`, if the file is from someone you trust: its code then runs.")
-    raise UsageError(
+        return NotAnalysedError(cause, "Or give `--trust`, if the file is from someone you trust: its code then runs.")
+    return UsageError(
         f"`{target}` holds weights without the model that they belong to.",
         f"Name the model, and give them as its weights: `package.module:name --weights {target}`.",
     )

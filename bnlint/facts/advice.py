@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.powerful import is_powerful
 from bnlint.artifacts.saved import Saved
 from bnlint.facts.vocabulary import Need
 
@@ -33,7 +34,10 @@ def advice_for(artifact: Artifact, tracing: str = "") -> Mapping[Need, str]:
     if not artifact.saved.modules:
         return {Need.MODULE: _with_weights(artifact.target, artifact.saved), Need.STATE: _READABLE}
     code = f"give {_TRUST}"
-    if any(module.class_path.startswith("__main__.") for module in artifact.saved.modules):
+    powerful = [call for call in artifact.saved.unusual_calls if is_powerful(call)]
+    if powerful:
+        code = f"ask for the weights alone: loading this file would call `{powerful[0]}`"
+    elif any(module.class_path.startswith("__main__.") for module in artifact.saved.modules):
         code = "save the model with its classes in a module: those of a script (`__main__`) can be found by no other"
     elif artifact.form == "torchscript":
         code = f"{_THE_MODEL}: bnlint does not run TorchScript"

@@ -19,7 +19,9 @@ from bnlint.facts.saved_layers import SavedNormLayer, saved_norm_layers
 from bnlint.facts.setup import TrainingSetup, setup_facts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
+from bnlint.report import Location
 from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.saved_source import relative_by_name
 
 
 def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy_dtype: str | None = None) -> FactTable:
@@ -47,6 +49,7 @@ def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy
                 kind=UNKNOWN if layer.kind is None else str(layer.kind),
                 functional=False,
                 registered=UNKNOWN if layer.module is None else True,
+                location=_location(saved, layer.path),
                 **_folding(layer.kind),
                 **setup_facts(setup),
                 **comparison.facts(own, among_them=True),
@@ -113,6 +116,12 @@ def _of_module(layer: SavedNormLayer, root_training: bool | None, saved: Saved) 
     if keeps and baked is not None:
         training, uses = None, baked
     return {**facts, **mode_facts(layer.kind, training, root_training, uses)}
+
+
+def _location(saved: Saved, layer: str) -> Location | None:
+    """Where a program says that the layer was called; its file is not opened."""
+    line = saved.lines.get(layer)
+    return None if line is None else Location(relative_by_name(line.file), line.line, line.function)
 
 
 def _folding(kind: NormKind | None) -> dict[str, Any]:

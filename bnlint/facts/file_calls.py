@@ -6,22 +6,10 @@ Reading is safe because nothing is run, whatever these lists say.
 
 from __future__ import annotations
 
-from typing import Final, TypedDict
+from typing import TypedDict
 
-from bnlint.artifacts.powerful import is_powerful
+from bnlint.artifacts.powerful import Danger, danger_of
 from bnlint.artifacts.saved import Saved
-
-_KNOWN_PACKAGES: Final = frozenset({
-    "torch", "torchvision", "torchaudio", "timm", "transformers", "diffusers", "numpy", "collections", "copyreg",
-    "copy_reg", "_codecs", "argparse", "datetime", "decimal", "fractions", "pathlib", "uuid", "lightning",
-    "pytorch_lightning", "lightning_fabric", "omegaconf", "safetensors", "functools",
-})  # fmt: skip
-"""Top packages that saved models are usually made of."""
-
-_KNOWN_BUILTINS: Final = frozenset({
-    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set",
-    "slice", "str", "tuple", "type", "Ellipsis", "long", "unicode",
-})  # fmt: skip
 
 
 class FileCallFacts(TypedDict):
@@ -45,12 +33,7 @@ def file_calls(*files: Saved | None) -> FileCallFacts:
     """
     read = [saved for saved in files if saved is not None]
     called = frozenset(name for saved in read for name in saved.called)
-    others = called.difference(*(saved.classes for saved in read))
-    powerful = frozenset(filter(is_powerful, others))
-    foreign = frozenset(name for name in others - powerful if not _is_known(name))
+    others = {name: danger_of(name) for name in called.difference(*(saved.classes for saved in read))}
+    powerful = frozenset(name for name, danger in others.items() if danger < Danger.UNKNOWN)
+    foreign = frozenset(name for name, danger in others.items() if danger is Danger.UNKNOWN)
     return FileCallFacts(calls_on_loading=called, powerful_calls=powerful, foreign_calls=foreign)
-
-
-def _is_known(name: str) -> bool:
-    package, _, rest = name.partition(".")
-    return rest in _KNOWN_BUILTINS if package == "builtins" else package in _KNOWN_PACKAGES

@@ -8,12 +8,13 @@ import re
 import sys
 import types
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import torch
 from torch import fx, nn
 
 from bnlint.report import Location
+from bnlint.tracing.saved_source import relative_by_name
 
 _INTERNAL = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parent.parent}{os.sep}")
 
@@ -77,7 +78,7 @@ def caller_in_saved_text(stack_trace: str) -> Location | None:
     """
     for file, line, function in reversed(_FRAME.findall(stack_trace)):
         if not is_internal(file) and not _INTERNAL_ELSEWHERE.search(file):
-            return Location(_relative_by_name(file), int(line), function)
+            return Location(relative_by_name(file), int(line), function)
     return None
 
 
@@ -94,15 +95,6 @@ def relative_path(file: str) -> str:
         return file
     path = Path(file).resolve()
     roots = [Path.cwd(), *(Path(entry).resolve() for entry in sys.path)]
-    nearest = max((root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None)
-    return path.name if nearest is None else path.relative_to(nearest).as_posix()
-
-
-@cache
-def _relative_by_name(file: str) -> str:
-    """Like `relative_path`, without a look at the file system."""
-    path = PurePath(file)
-    roots = [root for entry in (str(Path.cwd()), *sys.path) if (root := PurePath(entry)).is_absolute()]
     nearest = max((root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None)
     return path.name if nearest is None else path.relative_to(nearest).as_posix()
 

@@ -95,6 +95,38 @@ def test_formats_that_are_read(data: bytes, kind: Kind) -> None:
     assert _sniff(data).kind is kind
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"(S'id'\nios\nsystem\n.",
+        b"(S'id'\nios\nsystem\n\xff",
+        b"(cos\nsystem\nS'id'\no.",
+        b"](cos\nsystem\nX\x02\x00\x00\x00id\x85Re.",
+        b"\x80\x01cos\nsystem\n(X\x02\x00\x00\x00idtR.",
+        b"\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.",
+        b"N0cos\nsystem\n(X\x00\x10\x00\x00" + bytes(4096) + b"tR.",
+    ],
+)
+def test_a_pickle_that_no_pickler_wrote(data: bytes) -> None:
+    assert _sniff(data).kind is Kind.PICKLE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os\nimport sys\n",
+        "config\nvalue\nmore\n",
+        "item\nname\nxyz\n",
+        "(see\nbelow)\n",
+        "I1\nI2\n.",
+        "N.",
+    ],
+)
+@pytest.mark.parametrize("repeats", [1, 2000])
+def test_a_text_is_no_pickle(text: str, repeats: int) -> None:
+    assert _sniff(text.encode() * repeats).kind is Kind.UNREADABLE
+
+
 @pytest.mark.parametrize("header_length", [0x0280, 0x0380, 0x0480, 0x0580])
 def test_a_safetensors_header_length_that_looks_like_a_pickle(header_length: int) -> None:
     assert _sniff(_safetensors(header_length)).kind is Kind.SAFETENSORS

@@ -59,6 +59,18 @@ def traced(model: nn.Module, folder: Path) -> ScriptedModel:
     return read(torch.jit.trace(model, torch.randn(2, 3, 4, 4), check_trace=False), folder)
 
 
+@pytest.mark.parametrize("make", [torch.jit.script, lambda m: torch.jit.trace(m, torch.randn(2, 3, 4, 4))])
+def test_findings_tell_the_line_of_the_call(make, tmp_path: Path) -> None:
+    torch.jit.save(make(network().train()), tmp_path / "model.pt")
+    findings = bnlint.check(tmp_path / "model.pt").findings
+    location = next(item.location for found in findings for item in found.evidence if item.layer == "bn")
+    assert location is not None
+    assert location.file.endswith("test_torchscript.py")
+    assert not Path(location.file).is_absolute()
+    assert location.code == ""  # the file is not opened
+    assert "self.bn(self.conv(x))" in Path(__file__).read_text().splitlines()[location.line - 1]
+
+
 @pytest.mark.parametrize("make", [scripted, traced])
 def test_the_module_tree_is_that_of_the_model(make, tmp_path: Path) -> None:
     model = network()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ while True:
 
 def pool_of(body: str, monkeypatch: pytest.MonkeyPatch, limit: float = 60) -> Pool:
     """A pool whose workers do something before they answer with their process id."""
-    monkeypatch.setattr(pool_module, "_PROGRAM", ANSWERS.replace("BODY", body))
+    text = ANSWERS.replace("BODY", body).format(path=sys.path)
+    monkeypatch.setattr(pool_module, "program", lambda module: text)
     return Pool(Orders({}, debug=False), jobs=1, limit=limit)
 
 
@@ -77,6 +79,17 @@ def test_a_worker_that_hangs_is_given_up_with_all_that_it_started(
         pool.end()
         pool.close()
     assert gone(int(note.read_text()))
+
+
+def test_a_worker_that_is_killed_may_have_lacked_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of("os.kill(os.getpid(), 9)", monkeypatch)
+    try:
+        result = pool.examine(Target("a"))
+    finally:
+        pool.end()
+        pool.close()
+    assert isinstance(result, Failure)
+    assert result.hint.startswith("Memory may be short. ")
 
 
 def test_the_end_of_a_pool_ends_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 import bnlint
 from bnlint.folding import weights
 from bnlint.folding.affine import Affine
-from bnlint.folding.plan import Change, Side
-from bnlint.folding.precision import cast_error
+from bnlint.folding.plan import Change, Plan, PlannedFold, Side
+from bnlint.folding.precision import beyond_precision, cast_error
+from bnlint.folding.remainder import Remainder
 from bnlint.folding.weights import Carrier
 from tests.folding.proof import Chain, Model, awkward, images, outputs, reference, relative_error
 from tests.models import ConvNet
@@ -116,6 +117,15 @@ def test_ordinary_weights_are_not_made_to_know_that_they_stay_normal(name: str) 
     carrier, ones = Carrier(module), torch.ones(channels, dtype=torch.float64)
     carrier.take(Change("", side, numpy.arange(channels)), Affine(ones, ones))
     assert carrier.stays_normal()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_cast_may_cost_four_units_of_the_last_place(dtype: torch.dtype) -> None:
+    plan = Plan((PlannedFold("bn", ("conv",), (), (), Remainder()),), ())
+    eps = torch.finfo(dtype).eps
+    assert beyond_precision(plan, {"conv": (dtype, 4 * eps)}) == {}
+    assert beyond_precision(plan, {"conv": (dtype, 4.01 * eps)}).keys() == {"bn"}
+    assert beyond_precision(plan, {"conv": (dtype, float("nan"))}).keys() == {"bn"}
 
 
 def tiny_scale() -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
+from bnlint.artifacts.inert.inline import note_archive, note_inline
+from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Names, Pickled, read_pickle
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.sniff import BAD_ZIP
 from bnlint.artifacts.zip_members import Part, region_of, stored_members
@@ -30,12 +32,13 @@ class Opened:
     little_endian: bool
 
 
-def open_zip(path: Path, part: Region | None = None) -> Opened:
+def open_zip(path: Path, part: Region | None = None, seen: Names | None = None) -> Opened:
     """Open a file that `torch.save` wrote as a zip archive (since torch 1.6).
 
     Args:
         path: The file.
         part: The part of it that is such an archive; all of it by default.
+        seen: Gets the names in its pickle, of a damaged archive too.
 
     Returns:
         Its pickle as data, and where its storages lie in the file.
@@ -43,6 +46,7 @@ def open_zip(path: Path, part: Region | None = None) -> Opened:
     Raises:
         BadPickleError: The archive or its pickle is damaged, or is nothing that `torch.save` writes.
     """
+    seen = seen or Names()
     try:
         # A buffer would fetch 4 KiB or more for the 30 bytes before each storage.
         with path.open("rb", buffering=0) as whole:
@@ -55,7 +59,8 @@ def open_zip(path: Path, part: Region | None = None) -> Opened:
             if pickle.file_size > LARGEST_PICKLE:
                 raise BadPickleError("its pickle is longer than any model needs")
             with archive.open(pickle) as stream:
-                pickled = read_pickle(io.BytesIO(stream.read(LARGEST_PICKLE)))
+                pickled = read_pickle(io.BytesIO(stream.read(LARGEST_PICKLE)), seen)
+            note_inline(seen)
             order = members.get("byteorder")
             little = order is None or archive.read(order) != b"big"
             regions = {
@@ -64,6 +69,7 @@ def open_zip(path: Path, part: Region | None = None) -> Opened:
                 if name.startswith("data/")
             }
     except BAD_ZIP as error:
+        _note(path, part, seen)
         if isinstance(error, BadPickleError):
             raise
         raise BadPickleError(str(error) or type(error).__name__) from error
@@ -72,3 +78,8 @@ def open_zip(path: Path, part: Region | None = None) -> Opened:
 
 def _shifted(region: Region, part: Region | None) -> Region:
     return region if part is None else Region(part.start + region.start, region.size)
+
+
+def _note(path: Path, part: Region | None, seen: Names) -> None:
+    with contextlib.suppress(OSError), path.open("rb") as whole:
+        note_archive(whole if part is None else io.BufferedReader(Part(whole, part)), seen)

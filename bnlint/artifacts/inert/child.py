@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from bnlint.artifacts.inert.frames import READY
 from bnlint.artifacts.inert.regions import Region
+
+if TYPE_CHECKING:
+    from bnlint.artifacts.inert.machine import Names
 
 if sys.platform != "win32":
     import resource
@@ -63,10 +67,12 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         found: What it read, as MessagePack; nothing where there is a complaint.
         complaint: What is wrong with the file, in words.
+        called: Where there is a complaint: dotted names of what loading the file would call before it comes to that.
     """
 
     found: msgspec.Raw = _NOTHING
     complaint: str = ""
+    called: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -92,27 +98,41 @@ def answer_to(request: Request) -> bytes:
     return msgspec.msgpack.encode(answer_of(read, request))
 
 
-def answer_of(read: Callable[[Request], object], request: Request) -> Answer:
+def answer_of(read: Callable[[Request, Names], object], request: Request) -> Answer:
     """Read a file, and say in words what is wrong with it.
 
     Args:
         read: What reads it.
         request: The file.
     """
+    from bnlint.artifacts.inert.machine import Names  # the process that asks needs none of it
+
+    seen = Names()
     try:
-        found = msgspec.msgpack.encode(read(request))
+        found = msgspec.msgpack.encode(read(request, seen))
     except MemoryError:
-        return Answer(complaint="it takes more memory than any model needs")
+        return _complaint("it takes more memory than any model needs", seen)
     except RecursionError:
-        return Answer(complaint="it nests deeper than any model")
+        return _complaint("it nests deeper than any model", seen)
     except ValueError as error:
-        return Answer(complaint=str(error))
+        return _complaint(str(error), seen)
     if len(found) > LARGEST_ANSWER:  # the process that asks has no limit, and takes a few times as much
-        return Answer(complaint="it describes more than any model needs")
+        return _complaint("it describes more than any model needs", seen)
     return Answer(msgspec.Raw(found))
 
 
-def reader_of(form: Form) -> Callable[[Request], object]:
+def _complaint(words: str, seen: Names) -> Answer:
+    if not seen.called:
+        return Answer(complaint=words)
+    from bnlint.artifacts.inert.callees import true_names
+    from bnlint.artifacts.inert.inline import note_inline
+
+    with contextlib.suppress(MemoryError, RecursionError):
+        note_inline(seen)
+    return Answer(complaint=words, called=true_names(seen.called))
+
+
+def reader_of(form: Form) -> Callable[[Request, Names], object]:
     """What reads files of a form; its modules are imported now, and no others.
 
     Args:
@@ -121,35 +141,35 @@ def reader_of(form: Form) -> Callable[[Request], object]:
     if form == "directory":
         from bnlint.artifacts.inert.directory import read_directory
 
-        return lambda request: read_directory(request.file)
+        return lambda request, seen: read_directory(request.file, seen)
     if form == "package":
         from bnlint.artifacts.inert.package import read_package
 
-        return lambda request: read_package(request.file)
+        return lambda request, seen: read_package(request.file, seen)
     if form == "torchscript":
         from bnlint.artifacts.inert.script import read_script
 
-        return lambda request: read_script(request.file)
+        return lambda request, _: read_script(request.file)
     if form == "onnx":
         import onnx  # noqa: F401 - it takes long, and is not the file's doing
 
         from bnlint.artifacts.inert.onnx_contents import read_onnx
 
-        return lambda request: read_onnx(request.file)
+        return lambda request, _: read_onnx(request.file)
     return _reader_of_pickles(form)
 
 
-def _reader_of_pickles(form: Literal["zip", "legacy", "plain"]) -> Callable[[Request], object]:
+def _reader_of_pickles(form: Literal["zip", "legacy", "plain"]) -> Callable[[Request, Names], object]:
     from bnlint.artifacts.inert.contents import contents
 
     if form == "zip":
         from bnlint.artifacts.inert.archive import open_zip
 
-        return lambda request: contents(open_zip(request.file, request.part), request.known)
+        return lambda request, seen: contents(open_zip(request.file, request.part, seen), request.known)
     from bnlint.artifacts.inert.legacy import open_legacy, open_plain
 
     opened = open_legacy if form == "legacy" else open_plain
-    return lambda request: contents(opened(request.file), request.known)
+    return lambda request, seen: contents(opened(request.file, seen), request.known)
 
 
 def _limit(memory: int, seconds: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from bnlint.artifacts.inert.callees import true_names
 from bnlint.artifacts.inert.objects import Node, objects_of
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
@@ -89,8 +90,7 @@ def contents(opened: Opened, known: Collection[str] = ()) -> Contents:
         regions=dict(opened.regions),
         little_endian=opened.little_endian,
         named=tuple(map(str, opened.pickled.named)),
-        # Python 2 wrote its own name for the same module.
-        called=tuple(str(name).replace("__builtin__.", "builtins.") for name in opened.pickled.called),
+        called=true_names(opened.pickled.called),
         holds=_describe(value),
     )
 

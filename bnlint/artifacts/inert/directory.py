@@ -9,8 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from bnlint.artifacts.inert.archive import open_zip
+from bnlint.artifacts.inert.callees import true_names
 from bnlint.artifacts.inert.contents import MOST_ENTRIES, Entry
-from bnlint.artifacts.inert.machine import BadPickleError, read_pickle
+from bnlint.artifacts.inert.inline import note_inline
+from bnlint.artifacts.inert.machine import BadPickleError, Names, read_pickle
 from bnlint.artifacts.inert.regions import LARGEST_TENSOR, Region
 from bnlint.artifacts.inert.tensors import SavedTensor, as_dtype, as_sizes, as_tensor, contiguous
 from bnlint.artifacts.inert.values import Stub, attributes, mapping
@@ -54,13 +56,14 @@ class Directory(msgspec.Struct, frozen=True):
     called: tuple[str, ...]
 
 
-def read_directory(path: Path) -> Directory:
+def read_directory(path: Path, seen: Names | None = None) -> Directory:
     """Read a folder of `torch.distributed.checkpoint`.
 
     Only chunks of tensors that may belong to a normalisation layer are looked at, and of those only the descriptions.
 
     Args:
         path: The folder.
+        seen: Gets the names in its list; torch reads the chunks as weights alone, which calls nothing.
 
     Returns:
         What it holds.
@@ -69,7 +72,8 @@ def read_directory(path: Path) -> Directory:
         ValueError: The folder is incomplete or damaged, or its list leads out of it.
     """
     with (path / METADATA).open("rb") as file:
-        pickled = read_pickle(file)
+        pickled = read_pickle(file, seen)
+    note_inline(pickled)
     listed = attributes(pickled.value)
     described = mapping(listed.get("state_dict_metadata"))
     if described is None:
@@ -78,7 +82,7 @@ def read_directory(path: Path) -> Directory:
     wanted = {name: tensor for name, tensor in tensors.items() if _may_be_normalisation(name, tensors)}
     pieces = _pieces(path, wanted, _places(listed.get("storage_data"), wanted))
     entries = _entries(tensors, mapping(listed.get("planner_data")) or {})
-    return Directory(entries, pieces, tuple(map(str, pickled.called)))
+    return Directory(entries, pieces, true_names(pickled.called))
 
 
 def _described(name: Any, item: Any) -> SavedTensor | None:

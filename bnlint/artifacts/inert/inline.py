@@ -1,13 +1,19 @@
-"""Storages inside a plain pickle: `pickle.dump` of a tensor leaves each of them as a file of `torch.save` in bytes."""
+"""Pickles inside a pickle: `pickle.dump` of a tensor leaves each storage as a file of `torch.save` in bytes."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import io
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, field
+from typing import IO
 
-from bnlint.artifacts.inert.machine import BadPickleError, read_pickle
+from bnlint.artifacts.inert.machine import BadPickleError, Names, read_pickle
 from bnlint.artifacts.inert.values import Persistent, mapping
+from bnlint.artifacts.sniff import BAD_ZIP
+from bnlint.artifacts.zip_members import raw_pickles
 
 
 @dataclass(frozen=True)
@@ -15,20 +21,25 @@ class Inline:
     """A storage in bytes.
 
     Attributes:
+        key: A key for it: torch names storages by addresses in memory, which two of them can share.
+        names: What the pickles in the bytes name and call, whatever they hold.
         storage: The persistent id that describes it; `None` where the bytes are no storage.
         start: Where in the bytes its values begin.
         little_endian: The byte order of the values.
     """
 
-    storage: Persistent | None
-    start: int
-    little_endian: bool
+    key: str
+    names: Names = field(default_factory=Names)
+    storage: Persistent | None = None
+    start: int = 0
+    little_endian: bool = True
 
 
-_NONE = Inline(None, 0, True)
 _COUNT_BYTES = 8
+_MOST_KEPT = 1 << 14
 
 
+@functools.lru_cache(_MOST_KEPT)
 def read_inline(blob: bytes) -> Inline:
     """Read what `torch.save` wrote of one storage, in the form from before torch 1.6.
 
@@ -36,22 +47,49 @@ def read_inline(blob: bytes) -> Inline:
         blob: The bytes.
 
     Returns:
-        The storage; one of nothing where the bytes are damaged or hold anything else.
+        The storage; one of nothing, but with its names, where the bytes are damaged or hold anything else.
     """
+    nothing = Inline(hashlib.blake2b(blob, digest_size=16).hexdigest())
+    seen = nothing.names
+    if blob.startswith(b"PK"):
+        note_archive(io.BytesIO(blob), seen)
+        return nothing
     stream = io.BytesIO(blob)
     try:
-        read_pickle(stream)  # the magic number
-        read_pickle(stream)  # the version of the form
-        machine = mapping(read_pickle(stream).value) or {}
-        value = read_pickle(stream).value
-        read_pickle(stream)  # the list of the keys, which has one entry
+        read_pickle(stream, seen)  # the magic number
+        read_pickle(stream, seen)  # the version of the form
+        machine = mapping(read_pickle(stream, seen).value) or {}
+        value = read_pickle(stream, seen).value
+        read_pickle(stream, seen)  # the list of the keys, which has one entry
     except BadPickleError:
-        return _NONE
+        return nothing
     if not isinstance(value, Persistent):
-        return _NONE
-    return Inline(value, stream.tell() + _COUNT_BYTES, machine.get("little_endian") is not False)
+        return nothing
+    start = stream.tell() + _COUNT_BYTES
+    return Inline(nothing.key, seen, value, start, machine.get("little_endian") is not False)
 
 
-def inline_key(blob: bytes) -> str:
-    """A key for a storage in bytes: torch names them by addresses in memory, which two of them can share."""
-    return hashlib.blake2b(blob, digest_size=16).hexdigest()
+def note_inline(seen: Names) -> None:
+    """Note what the pickles call that stand in others as bytes, and those that stand in them in turn.
+
+    Args:
+        seen: The names in the pickles of a file, with those bytes; gets the names in them.
+    """
+    for blob in seen.inline:  # which grows meanwhile
+        inner = read_inline(blob).names
+        seen.named.update(inner.named)
+        seen.called.update(inner.called)
+        seen.inline += inner.inline
+
+
+def note_archive(file: IO[bytes], seen: Names) -> None:
+    """Note what the pickles in a zip archive call, as far as they can be read: torch itself forgives more than bnlint.
+
+    Args:
+        file: The archive.
+        seen: Gets the names.
+    """
+    with contextlib.suppress(*BAD_ZIP), zipfile.ZipFile(file) as archive:
+        for data in raw_pickles(file, archive):
+            with contextlib.suppress(BadPickleError):
+                read_pickle(io.BytesIO(data), seen)

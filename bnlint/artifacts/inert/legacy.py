@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from bnlint.artifacts.inert.archive import Opened
-from bnlint.artifacts.inert.inline import inline_key, read_inline
-from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
+from bnlint.artifacts.inert.inline import note_inline, read_inline
+from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Names, Pickled, read_pickle
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, as_storage
 from bnlint.artifacts.inert.values import mapping
@@ -18,11 +18,12 @@ _COUNT_BYTES: Final = 8
 """Before the bytes of each storage stands its number of elements."""
 
 
-def open_legacy(path: Path) -> Opened:
+def open_legacy(path: Path, seen: Names | None = None) -> Opened:
     """Open a file that `torch.save` wrote before torch 1.6, or with `_use_new_zipfile_serialization=False`.
 
     Args:
         path: The file.
+        seen: Gets the names in its pickles, all of which torch reads.
 
     Returns:
         Its pickle as data, and where its storages lie.
@@ -30,29 +31,37 @@ def open_legacy(path: Path) -> Opened:
     Raises:
         BadPickleError: The file is damaged or cut short.
     """
+    seen = seen or Names()
     with path.open("rb") as file:
-        if read_pickle(file).value != _MAGIC:
+        if read_pickle(file, seen).value != _MAGIC:
             raise BadPickleError("it does not begin with the number that torch.save writes")
-        read_pickle(file)  # the version of the form, 1001 in every release
-        machine = mapping(read_pickle(file).value) or {}
+        read_pickle(file, seen)  # the version of the form, 1001 in every release
+        machine = mapping(read_pickle(file, seen).value) or {}
         little = machine.get("little_endian") is not False
-        pickled = read_pickle(file)
-        keys = read_pickle(file).value
+        pickled = read_pickle(file, seen)
+        keys = read_pickle(file, seen).value
+        note_inline(seen)
         return Opened(pickled, _regions(file, keys, pickled, little), little)
 
 
-def open_plain(path: Path) -> Opened:
+def open_plain(path: Path, seen: Names | None = None) -> Opened:
     """Open a pickle that `torch.save` did not write.
+
+    Args:
+        path: The file.
+        seen: Gets the names in it.
 
     Raises:
         BadPickleError: The file is damaged or cut short.
     """
     with path.open("rb") as file:
-        pickled = read_pickle(file)
+        pickled = read_pickle(file, seen)
         if not pickled.inline:
             return Opened(pickled, {}, True)
         file.seek(0)
-        return _with_inline(pickled, file.read(LARGEST_PICKLE))
+        opened = _with_inline(pickled, file.read(LARGEST_PICKLE))
+    note_inline(pickled)
+    return opened
 
 
 def _with_inline(pickled: Pickled, data: bytes) -> Opened:
@@ -60,15 +69,16 @@ def _with_inline(pickled: Pickled, data: bytes) -> Opened:
     regions: dict[str, Region] = {}
     little, end = True, 0
     for blob in pickled.inline:
-        key = inline_key(blob)
-        # They come in the order of the calls: looking on from the last keeps the time linear.
-        start = data.find(blob, end) if key not in regions else -1
-        if start < 0:
-            continue
-        end = start + len(blob)
         inner = read_inline(blob)
+        if inner.storage is None or inner.key in regions:
+            continue
+        # They come in the order of the calls: looking on from the last keeps the time linear.
+        start = data.find(blob, end)
+        if start < 0:
+            break
+        end = start + len(blob)
         little = inner.little_endian
-        regions[key] = Region(start + inner.start, max(0, len(blob) - inner.start))
+        regions[inner.key] = Region(start + inner.start, max(0, len(blob) - inner.start))
     return Opened(pickled, regions, little)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-from bnlint.artifacts.inert.values import Global, Persistent, Stub, inline_storage, is_scalar
+from bnlint.artifacts.inert.callees import CALLERS, called_arguments, callee
+from bnlint.artifacts.inert.values import Global, Persistent, Stub, attributes, inline_pickle, is_scalar
 
 LARGEST_PICKLE: Final = 1 << 28
 """Bytes of opcodes that are read. A checkpoint of 100,000 tensors takes about 30 MB; weights are not among them."""
@@ -21,29 +22,40 @@ class BadPickleError(ValueError):
 
 
 @dataclass
-class Pickled:
+class Names:
+    """What the pickles of a file name, as far as they were read; it is known of a damaged file too.
+
+    Attributes:
+        named: Every class or function that they name, in the order of their first mention.
+        called: What loading them would call.
+        inline: Pickles that stand in them as bytes, and that loading them would unpickle; of storages, files of
+            `torch.save`.
+    """
+
+    named: dict[Global, None] = field(default_factory=dict)
+    called: dict[Global, None] = field(default_factory=dict)
+    inline: list[bytes] = field(default_factory=list)
+
+
+@dataclass
+class Pickled(Names):
     """What one pickle holds.
 
     Attributes:
         value: The value, of plain containers, scalars and stubs.
-        named: Every class or function that the pickle names, in the order of their first mention.
-        called: Those of them that loading the pickle would call.
         persistent: What it refers to by persistent ids, in the order of the references.
-        inline: Storages that stand in the pickle itself, as files of `torch.save` of their own.
     """
 
     value: Any = None
-    named: dict[Global, None] = field(default_factory=dict)
-    called: dict[Global, None] = field(default_factory=dict)
     persistent: list[Persistent] = field(default_factory=list)
-    inline: list[bytes] = field(default_factory=list)
 
 
-def read_pickle(stream: IO[bytes]) -> Pickled:
+def read_pickle(stream: IO[bytes], seen: Names | None = None) -> Pickled:
     """Read one pickle as data, up to its end; the stream is left behind it.
 
     Args:
         stream: The pickle; bytes beyond `LARGEST_PICKLE` are not read.
+        seen: Gets the names, with those of other pickles; by default the result has its own alone.
 
     Returns:
         Its value and the names in it.
@@ -51,7 +63,7 @@ def read_pickle(stream: IO[bytes]) -> Pickled:
     Raises:
         BadPickleError: The pickle is cut short or damaged, or beyond the limits.
     """
-    return _Machine(stream).run()
+    return _Machine(stream, seen or Names()).run()
 
 
 class _Mark:
@@ -62,12 +74,13 @@ _MARK: Final = _Mark()
 
 
 class _Machine:
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], seen: Names) -> None:
         self._stream = stream
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}  # a table, since an index of 2^26 would make a list a gigabyte long
         self._packaged: dict[Any, Stub] = {}
-        self._result = Pickled()
+        self._set_on_classes: dict[Global, Stub] = {}
+        self._result = Pickled(seen.named, seen.called, seen.inline)
 
     def run(self) -> Pickled:
         start = self._stream.tell()
@@ -119,12 +132,27 @@ class _Machine:
         self._stack.append(found)
 
     def _call(self, maker: Any, arguments: Any, keywords: Any = None) -> None:
-        if isinstance(maker, Global):
-            self._result.called.setdefault(maker)
-            blob = inline_storage(maker, arguments)
+        found = maker if isinstance(maker, Global) else callee(maker)
+        if found is not None:
+            self._result.called.setdefault(found)
+            blob = inline_pickle(found, arguments)
             if blob is not None:
                 self._result.inline.append(blob)
+        if maker in CALLERS or not isinstance(maker, Global):
+            self._result.called.update(dict.fromkeys(called_arguments(maker, arguments)))
         self._stack.append(Stub(maker, arguments, keywords))
+
+    def _note_method(self, target: Any, *names: str) -> None:
+        """Note the call of a method, if the pickle itself has put something in its place."""
+        if not isinstance(target, Stub) or not (target.states or self._set_on_classes):
+            return
+        maker = target.maker if isinstance(target.maker, Global) else None
+        for owner in (target, self._set_on_classes.get(maker) if maker else None):
+            own = attributes(owner)
+            for value in map(own.get, names):
+                found = value if isinstance(value, Global) else callee(value)
+                if found is not None:
+                    self._result.called.setdefault(found)
 
     def _reduce(self, _: Any) -> None:
         arguments = self._stack.pop()
@@ -146,14 +174,19 @@ class _Machine:
 
     def _build(self, _: Any) -> None:
         state = self._stack.pop()
-        if isinstance(self._stack[-1], Stub):
-            self._stack[-1].states.append(state)
+        target = self._stack[-1]
+        self._note_method(target, "__setstate__")
+        if isinstance(target, Stub):
+            target.states.append(state)
+        elif isinstance(target, Global):
+            self._set_on_classes.setdefault(target, Stub(target)).states.append(state)
 
     def _append(self, values: list[Any]) -> None:
         target = self._stack[-1]
         if isinstance(target, list):
             target.extend(values)
         elif isinstance(target, Stub):
+            self._note_method(target, "append", "extend", "add")
             target.items.extend(values)
 
     def _set(self, values: list[Any]) -> None:
@@ -164,6 +197,7 @@ class _Machine:
         if isinstance(target, dict):
             target.update((key, value) for key, value in pairs if _is_key(key))
         elif isinstance(target, Stub):
+            self._note_method(target, "__setitem__")
             target.entries.extend(pairs)
 
     def _pop(self, _: Any) -> None:

@@ -12,7 +12,8 @@ import msgspec
 
 from bnlint.artifacts.inert.archive import Opened
 from bnlint.artifacts.inert.contents import MOST_ENTRIES, Contents, contents
-from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
+from bnlint.artifacts.inert.inline import note_inline
+from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Names, Pickled, read_pickle
 from bnlint.artifacts.sniff import BAD_ZIP
 from bnlint.artifacts.zip_members import region_of, stored_members
 
@@ -20,11 +21,12 @@ _STORAGES: Final = ".data/"
 _SUFFIX: Final = ".storage"
 
 
-def read_package(path: Path) -> Contents:
+def read_package(path: Path, seen: Names) -> Contents:
     """Read a file of `torch.package.PackageExporter`; the Python code in it is not looked at.
 
     Args:
         path: The file.
+        seen: Gets the names in its pickles.
 
     Returns:
         The models and the sets of weights of all pickles in it; where there are several pickles, the name of each comes
@@ -43,7 +45,9 @@ def read_package(path: Path) -> Contents:
                 for name, member in members.items()
                 if name.startswith(_STORAGES) and name.endswith(_SUFFIX)
             }
-            found = {name: contents(Opened(pickled, regions, little)) for name, pickled in _pickles(archive, members)}
+            found = {
+                name: contents(Opened(pickled, regions, little)) for name, pickled in _pickles(archive, members, seen)
+            }
     except BAD_ZIP as error:
         if isinstance(error, BadPickleError):
             raise
@@ -51,7 +55,9 @@ def read_package(path: Path) -> Contents:
     return _together(found)
 
 
-def _pickles(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Iterator[tuple[str, Pickled]]:
+def _pickles(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], seen: Names
+) -> Iterator[tuple[str, Pickled]]:
     """The pickles, told by their first bytes: a package gives its resources any name."""
     left = LARGEST_PICKLE
     for name, member in members.items():
@@ -64,7 +70,9 @@ def _pickles(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> I
             left -= member.file_size
             if left < 0:
                 raise BadPickleError("its pickles are longer than any model needs")
-            yield name, read_pickle(io.BytesIO(head + stream.read(LARGEST_PICKLE)))
+            pickled = read_pickle(io.BytesIO(head + stream.read(LARGEST_PICKLE)), seen)
+            note_inline(seen)
+            yield name, pickled
 
 
 def _together(found: dict[str, Contents]) -> Contents:

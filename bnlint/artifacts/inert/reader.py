@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Final
 
 from bnlint.artifacts.inert.frames import READY, read_frame, write_frame
+from bnlint.artifacts.own_process import program
 from bnlint.errors import NotAnalysedError
 
-_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from bnlint.artifacts.inert.{module} import main; main()"
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Only a process with one thread forks safely, and the threads of numpy take more memory than a child has."""
 
@@ -167,10 +166,7 @@ def _not_started() -> NotAnalysedError:
 
 
 def _command(module: str) -> list[str]:
-    # The process looks for modules where this one does, but never in the current folder, where a file of the user may
-    # have the name of a module; bnlint itself may have been found there.
-    path = [*filter(None, sys.path), str(Path(__file__).parents[3])]
-    return [sys.executable, "-I", "-S", "-c", _PROGRAM.format(path=path, module=module)]
+    return [sys.executable, "-I", "-S", "-c", program(f"bnlint.artifacts.inert.{module}")]
 
 
 def _environment() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from bnlint.artifacts.call_warning import warning_of_calls
 from bnlint.artifacts.inert import reader
 from bnlint.artifacts.inert.child import Answer, Form, Request
 from bnlint.artifacts.inert.contents import Contents
@@ -17,6 +18,8 @@ from bnlint.artifacts.sniff import Kind
 from bnlint.errors import AGAIN, NotAnalysedError
 
 _FORMS: Final[dict[Kind, Form]] = {Kind.TORCH_ZIP: "zip", Kind.TORCH_LEGACY: "legacy", Kind.PICKLE: "plain"}
+
+_BEYOND_LIMITS: Final = "A sound model needs far less: do not load it unless you know who made it."
 
 Found = TypeVar("Found")
 
@@ -80,8 +83,9 @@ def ask_child(
             return msgspec.msgpack.decode(answer.found, type=result)
     except msgspec.DecodeError as error:
         cause = f"`{name}` could not be read within the limits on memory and time for untrusted files."
-        raise NotAnalysedError(cause, AGAIN) from error
-    raise NotAnalysedError(f"`{name}` is cut short or damaged: {answer.complaint}.", AGAIN)
+        raise NotAnalysedError(cause, _BEYOND_LIMITS) from error
+    with warning_of_calls(name, answer.called):
+        raise NotAnalysedError(f"`{name}` is cut short or damaged: {answer.complaint}.", AGAIN)
 
 
 def _request(form: Form, path: Path, part: Region | None, known: Collection[str]) -> Request:

@@ -13,7 +13,7 @@ from bnlint.artifacts.inert.values import made_by
 _FRAME: Final = re.compile(r"^(.+)\((\d{1,9})\): (\S+)$")
 """A line of the stack that `torch.jit.trace` keeps for each operation."""
 
-_OF_TORCH: Final = re.compile(r"[/\\](site|dist)-packages[/\\](torch|torchvision|timm)[/\\]")
+_OF_TORCH: Final = re.compile(r"[/\\](site|dist)-packages[/\\]torch[/\\]")
 
 
 class SourceLine(msgspec.Struct, frozen=True, array_like=True):

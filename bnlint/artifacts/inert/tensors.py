@@ -142,10 +142,11 @@ def as_storage(value: Any) -> Storage | None:
         value = (value.keywords or {}).get("wrap_storage") if isinstance(value.keywords, dict) else None
     blob = inline_storage(value.maker, value.arguments) if isinstance(value, Stub) else None
     if blob is not None:
-        from bnlint.artifacts.inert.inline import inline_key, read_inline  # only plain pickles have storages in bytes
+        from bnlint.artifacts.inert.inline import read_inline  # only plain pickles have storages in bytes
 
-        storage = as_storage(read_inline(blob).storage)
-        return storage and msgspec.structs.replace(storage, key=inline_key(blob))
+        found = read_inline(blob)
+        storage = as_storage(found.storage)
+        return storage and msgspec.structs.replace(storage, key=found.key)
     identity = value.id if isinstance(value, Persistent) else None
     if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Global(NamedTuple):
@@ -63,18 +63,30 @@ def made_by(value: Any, *names: str) -> bool:
     return isinstance(value, Stub) and named(value.maker, *names)
 
 
+_LOADS_STORAGE: Final = Global("torch.storage", "_load_from_bytes")
+_UNPICKLING: Final = frozenset({
+    _LOADS_STORAGE, Global("_pickle", "loads"), Global("pickle", "loads"), Global("pickle", "_loads"),
+    Global("cPickle", "loads"), Global("cloudpickle", "loads"), Global("dill", "loads"), Global("dill._dill", "loads"),
+})  # fmt: skip
+
+
 def inline_storage(maker: Any, arguments: Any) -> bytes | None:
     """The bytes of a storage that `pickle.dump` of a tensor leaves in the pickle; `None` for any other call."""
-    if not named(maker, "torch.storage._load_from_bytes") or not isinstance(arguments, tuple) or len(arguments) != 1:
+    return inline_pickle(maker, arguments) if maker == _LOADS_STORAGE else None
+
+
+def inline_pickle(maker: Any, arguments: Any) -> bytes | None:
+    """The bytes that a call would unpickle in its turn; `None` for any other call."""
+    if not isinstance(maker, Global) or maker not in _UNPICKLING or not isinstance(arguments, tuple) or not arguments:
         return None
-    (found,) = arguments
+    found = arguments[0]
     if made_by(found, "_codecs.encode") and isinstance(found.arguments, tuple) and found.arguments[1:] == ("latin1",):
         found = found.arguments[0]  # protocols 0 to 2 have no bytes and write them as text
         try:
             return found.encode("latin-1") if isinstance(found, str) else None
         except UnicodeEncodeError:
             return None
-    return found if isinstance(found, bytes) else None
+    return bytes(found) if isinstance(found, (bytes, bytearray)) else None
 
 
 def mapping(value: Any) -> dict[Any, Any] | None:

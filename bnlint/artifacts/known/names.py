@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bnlint.artifacts.current_folder import admitting
 from bnlint.artifacts.known.packages import NEURAL_NETWORKS
 from bnlint.artifacts.user_code import first_line, user_code
 
@@ -156,7 +157,7 @@ def _imported(name: str) -> ModuleType:
             raise NotKnownCodeError(f"a class of `{name}`", "which the installed torch does not have")
         return found
     try:
-        with user_code():
+        with user_code(), admitting(name):
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         why = f"which cannot be imported ({type(error).__name__}: {first_line(error)})"
