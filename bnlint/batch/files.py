@@ -11,8 +11,8 @@ from typing import Any, Final, Unpack
 
 from bnlint.artifacts.targets import Target, find_targets
 from bnlint.batch.arguments import Arguments, checked
+from bnlint.batch.examine import Result, Skipped
 from bnlint.batch.pool import Pool
-from bnlint.batch.worker import Orders, Result, Skipped
 from bnlint.errors import UsageError
 from bnlint.report import Report
 from bnlint.summary import Failure
@@ -79,8 +79,8 @@ def examine_targets(
     """
     if jobs < 1:
         raise UsageError(f"The number of jobs is {jobs}, but at least one is needed.")
-    orders = Orders(checked(arguments), debug)
-    with _submitting(Pool(orders, jobs, file_timeout), jobs) as submit:
+    pool = Pool(checked(arguments), jobs, file_timeout, debug=debug)
+    with _submitting(pool, jobs) as submit:
         waiting: deque[Future[Result]] = deque()
         for target in targets:
             waiting.append(submit(target))

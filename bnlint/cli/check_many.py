@@ -9,8 +9,8 @@ from typing import Any
 
 from bnlint import __version__
 from bnlint.artifacts.targets import find_targets
+from bnlint.batch.examine import Skipped
 from bnlint.batch.files import examine_targets
-from bnlint.batch.worker import Skipped
 from bnlint.cli.progress import count_bar
 from bnlint.cli.streams import complain, write
 from bnlint.errors import NotAnalysedError
