@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from bnlint.cli.call import call_linter
 from bnlint.cli.configuration import configuration
+from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import asks_for_traceback, debug_option, targets_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.rule_options import judging_options, settings_options
-from bnlint.cli.streams import complain, stdout_is_for_the_report, write
+from bnlint.cli.streams import complain, write
 from bnlint.errors import UsageError
 from bnlint.reporters import FORMATS
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from bnlint.report import Report
 
 
-@click.command(short_help="Check a model, and say what is wrong with it.")
+@click.command(cls=HelpfulCommand, short_help="Check a model, and say what is wrong with it.")
 @targets_options
 @click.option(
     "--jobs",
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     default=600,
     show_default=True,
     metavar="SECONDS",
-    help="The longest that one of several models may take.",
+    help="The longest that one of several models may take; for one alone there is no limit unless this is given.",
 )
 @click.option(
     "--context",
@@ -85,26 +88,22 @@ def check(
     arguments |= {"inputs": inputs or None, "rules": folders, "config": configuration(config_file, no_config)}
     from bnlint.artifacts.targets import is_one_target
 
+    context = click.get_current_context()
     if is_one_target(targets):
-        return _check_one(targets[0], arguments, format_)
+        given = context.get_parameter_source("file_timeout") is not ParameterSource.DEFAULT
+        return _check_one(targets[0], arguments, format_, file_timeout if given else None)
     for name in ("weights", "kwargs"):
         if arguments.pop(name) is not None:
             raise UsageError(f"`--{name}` belongs to one model, and several are named.", "Check them one by one.")
     from bnlint.cli.check_many import check_many
 
-    debug = asks_for_traceback(click.get_current_context())
+    debug = asks_for_traceback(context)
     return check_many(targets, arguments, format_=format_, jobs=jobs, file_timeout=file_timeout, debug=debug)
 
 
-def _check_one(target: str, arguments: dict[str, Any], format_: str) -> int:
-    from bnlint.artifacts import ahead
-
-    with progress_bar() as progress, stdout_is_for_the_report():
-        if not arguments["trust"] and not arguments["allow"]:
-            ahead.begin(target)
-        from bnlint import linter
-
-        report: Report = linter.check(target, progress=progress, **arguments)
+def _check_one(target: str, arguments: dict[str, Any], format_: str, limit: float | None) -> int:
+    with progress_bar() as progress:
+        report: Report = call_linter("check", target, arguments, progress, limit=limit)
     from bnlint.reporters.style import Style
 
     write(FORMATS[format_](report, Style.of_stream(sys.stdout)))

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from bnlint.cli.configuration import configuration
+from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import debug_option
 from bnlint.cli.rule_options import settings_options
 from bnlint.cli.streams import write
 
 
-@click.command(short_help="Explain one rule, with examples.")
+@click.command(cls=HelpfulCommand, short_help="Explain one rule, with examples.")
 @click.argument("rule", metavar="CODE_OR_NAME")
 @settings_options
 @debug_option
