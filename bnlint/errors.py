@@ -24,9 +24,11 @@ class BnlintError(Exception):
 
     Attributes:
         exit_code: The exit status of the command line for this error.
+        trace: The traceback in the process where it was raised, if that is another one and was asked for it.
     """
 
     exit_code: ClassVar[int] = 2
+    trace: str = ""
 
     def __init__(self, cause: str, hint: str = "") -> None:
         self.cause = printable(_shortened(cause))
@@ -35,6 +37,16 @@ class BnlintError(Exception):
 
     def __str__(self) -> str:
         return f"{self.cause} {self.hint}".strip()
+
+
+class InternalError(Exception):
+    """What bnlint itself failed on in a process that it started; the text says which exception that was.
+
+    Attributes:
+        trace: As for `BnlintError`.
+    """
+
+    trace: str = ""
 
 
 class UsageError(BnlintError):
@@ -57,6 +69,21 @@ class NotAnalysedError(BnlintError):
 
 class NoModelError(NotAnalysedError):
     """A sound file that holds neither a model nor weights."""
+
+
+def described(error: BaseException) -> str:
+    """An exception that is not bnlint's own in one line: its class, and what it says.
+
+    Args:
+        error: The exception; one of a model's own may not even have a text.
+    """
+    if isinstance(error, InternalError):
+        return str(error)
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # `__str__` is the model's code
+        text = ""
+    return printable(_shortened(f"{type(error).__name__}: {text}".removesuffix(": ").removesuffix(".")))
 
 
 def _shortened(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Checking many models, in processes of their own."""
+"""Running code of models, and checking many of them, in processes of their own."""

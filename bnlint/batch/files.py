@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bnlint.artifacts.targets import Target, find_targets
 from bnlint.batch.arguments import checked
+from bnlint.batch.examine import Result, Skipped
 from bnlint.batch.pool import Pool
-from bnlint.batch.worker import Orders, Result, Skipped
 from bnlint.checking.options import CheckOptions, for_many
 from bnlint.checking.signature import takes_options
 from bnlint.errors import UsageError
@@ -87,8 +87,8 @@ def examine_targets(
     """
     if jobs < 1:
         raise UsageError(f"The number of jobs is {jobs}, but at least one is needed.")
-    orders = Orders(checked(arguments), debug)
-    with _submitting(Pool(orders, jobs, file_timeout), jobs) as submit:
+    pool = Pool(checked(arguments), jobs, file_timeout, debug=debug)
+    with _submitting(pool, jobs) as submit:
         waiting: deque[Future[Result]] = deque()
         for target in targets:
             waiting.append(submit(target))

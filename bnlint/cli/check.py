@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bnlint.checking.options import CheckOptions, for_many
+from bnlint.cli.call import call_linter
 from bnlint.cli.configuration import configuration, no_config_option
+from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import asks_for_traceback, debug_option, options_on
 from bnlint.cli.progress import progress_bar
-from bnlint.cli.streams import complain, stdout_is_for_the_report
+from bnlint.cli.streams import complain
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.reporters.report.formats import FORMATS
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from bnlint.summary import Failure
 
 
-@click.command(short_help="Check a model, and say what is wrong with it.")
+@click.command(cls=HelpfulCommand, short_help="Check a model, and say what is wrong with it.")
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @options_on("reading", "training", "running", "judging", "settings")
 @no_config_option
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     default=600,
     show_default=True,
     metavar="SECONDS",
-    help="The longest that one of several models may take.",
+    help="The longest that one of several models may take; for one alone there is no limit unless this is given.",
 )
 @click.option(
     "--format",
@@ -72,27 +75,23 @@ def check(
     options["config"] = configuration(config, no_config)
     from bnlint.artifacts.targets import is_one_target
 
+    context = click.get_current_context()
     if is_one_target(targets):
-        return _check_one(targets[0], options, format_)
+        given = context.get_parameter_source("file_timeout") is not ParameterSource.DEFAULT
+        return _check_one(targets[0], options, format_, file_timeout if given else None)
     for one in CheckOptions.entries.values():
         if not for_many(one) and options.pop(one.name, None) is not None:
             raise UsageError(f"`{one.flag}` belongs to one model, and several are named.", "Check them one by one.")
     from bnlint.cli.check_many import check_many
 
-    debug = asks_for_traceback(click.get_current_context())
+    debug = asks_for_traceback(context)
     return check_many(targets, options, format_=format_, jobs=jobs, file_timeout=file_timeout, debug=debug)
 
 
-def _check_one(target: str, options: dict[str, Any], format_: str) -> int:
-    from bnlint.artifacts import ahead
-
+def _check_one(target: str, options: dict[str, Any], format_: str, limit: float | None) -> int:
     try:
-        with progress_bar() as progress, stdout_is_for_the_report():
-            if not options["trust"] and not options["allow"]:
-                ahead.begin(target)
-            from bnlint import linter
-
-            report: Report = linter.check(target, progress=progress, **options)
+        with progress_bar() as progress:
+            report: Report = call_linter("check", target, options, progress, limit=limit)
     except Exception as error:
         from bnlint.memory import shortage
         from bnlint.summary import Failure

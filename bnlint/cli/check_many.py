@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 from bnlint.artifacts.targets import find_targets
+from bnlint.batch.examine import Skipped
 from bnlint.batch.files import examine_targets
-from bnlint.batch.worker import Skipped
 from bnlint.cli.progress import count_bar
 from bnlint.cli.report_writer import ReportWriter
 from bnlint.errors import NotAnalysedError

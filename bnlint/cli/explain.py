@@ -9,11 +9,12 @@ import click
 
 from bnlint.checking.options import CheckOptions
 from bnlint.cli.configuration import configuration, no_config_option
+from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import debug_option, settings_options
 from bnlint.cli.streams import write
 
 
-@click.command(short_help="Explain one rule, with examples.")
+@click.command(cls=HelpfulCommand, short_help="Explain one rule, with examples.")
 @click.argument("rule", metavar="CODE_OR_NAME")
 @settings_options
 @no_config_option

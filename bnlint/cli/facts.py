@@ -6,11 +6,12 @@ import sys
 
 import click
 
+from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import debug_option
 from bnlint.cli.streams import write
 
 
-@click.command(short_help="List the facts that rules can read.")
+@click.command(cls=HelpfulCommand, short_help="List the facts that rules can read.")
 @debug_option
 def facts() -> None:
     """List the facts that rules can read: what each means, and what must be given to know it."""

@@ -6,8 +6,9 @@ from typing import IO, Any, Final
 
 import click
 
+from bnlint.cli.signals import Terminated
 from bnlint.cli.streams import complain
-from bnlint.errors import BnlintError
+from bnlint.errors import BnlintError, InternalError, described
 from bnlint.memory import shortage
 
 WRONG_USAGE: Final = 2
@@ -39,17 +40,20 @@ def as_command_error(error: BaseException, *, debug: bool) -> CommandError:
         debug: Whether the user asked for the traceback.
     """
     trace = _traceback(error) if debug else ""
+    if isinstance(error, Terminated):
+        return CommandError(f"bnlint: ended by {error}", error.exit_code)
     if isinstance(error, KeyboardInterrupt):
         return CommandError(f"{trace}bnlint: interrupted", INTERRUPTED)
     error = shortage(error) or error
     if isinstance(error, BnlintError):
         return CommandError(f"{trace}bnlint: {error}", error.exit_code)
-    what = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ").removesuffix(".")
     advice = "please report it" if debug else "run again with --debug and report it"
-    return CommandError(f"{trace}bnlint itself failed: {what}; {advice}", WRONG_USAGE)
+    return CommandError(f"{trace}bnlint itself failed: {described(error)}; {advice}", WRONG_USAGE)
 
 
 def _traceback(error: BaseException) -> str:
+    if isinstance(error, (BnlintError, InternalError)) and error.trace:
+        return error.trace
     import traceback  # only a failure needs it, and start-up time counts
 
     return "".join(traceback.format_exception(error))

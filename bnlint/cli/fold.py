@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from bnlint.cli.call import in_its_own_process
+from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import debug_option, options_on
 from bnlint.cli.progress import progress_bar
-from bnlint.cli.streams import complain, stdout_is_for_the_report, write
+from bnlint.cli.streams import complain, write
 from bnlint.errors import NotAnalysedError, UsageError
 
+if TYPE_CHECKING:
+    from bnlint.folding.record import FoldRecord
+
 STAGES = ("reading", "folding", "writing")
+_PLAN = "bnlint.cli.fold_model:plan_target"
+_FOLD = "bnlint.cli.fold_model:fold_target"
 
 
-@click.command(short_help="Fold BatchNorm into the layers around it, and prove it.")
+@click.command(cls=HelpfulCommand, short_help="Fold BatchNorm into the layers around it, and prove it.")
 @click.argument("target")
 @options_on("reading")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Where the folded model goes.")
@@ -55,18 +61,13 @@ def fold(
     target: str,
     weights: str | None,
     key: str,
-    kwargs: Mapping[str, Any] | None,
-    allow: tuple[str, ...],
-    trust: bool,
-    evaluate: bool,
     output: Path | None,
     in_place: bool,
     overwrite: bool,
     dry_run: bool,
-    as_: str,
     format_: str,
     everything: bool,
-    **how: Any,
+    **options: Any,
 ) -> int:
     """Fold each BatchNorm of TARGET into the layers around it.
 
@@ -85,20 +86,12 @@ def fold(
         raise UsageError(cause, "Give `-o FILE` instead.")
     if not dry_run:
         output = _output(target, weights, output, in_place=in_place, overwrite=overwrite)
-    with progress_bar(STAGES) as progress, stdout_is_for_the_report():
-        progress("reading")
-        from bnlint.cli.fold_model import How, fold_model, plan_model
-        from bnlint.cli.model_to_fold import open_model
-
-        opened = open_model(
-            target, weights=weights, kwargs=kwargs, allow=allow, trust=trust, evaluate=evaluate, key=key
-        )
-        options = How(as_graph=as_ == "graph", **how)
-        if dry_run or output is None:
-            progress("folding")
-            record = plan_model(opened, options)
-        else:
-            record = fold_model(opened, options, output, progress)
+    options |= {"target": target, "weights": weights, "key": key}
+    if dry_run or output is None:
+        with progress_bar(STAGES) as progress:
+            record: FoldRecord = in_its_own_process(_PLAN, options, target, progress)
+    else:
+        record = _fold(options, output, replace=in_place or overwrite)
     from bnlint.reporters import fold_table
     from bnlint.reporters.page.style import Style
 
@@ -108,6 +101,18 @@ def fold(
         complain(f"bnlint: {fold_table.failure(record)} Nothing was written.")
         return NotAnalysedError.exit_code
     return 0
+
+
+def _fold(options: dict[str, Any], output: Path, *, replace: bool) -> FoldRecord:
+    """Fold into files beside the output; they take its place if all went well, and are gone whatever happens."""
+    from bnlint.folding.place import put, staged
+
+    with staged(output) as files, progress_bar(STAGES) as progress:
+        question = {**options, "output": output, "files": files}
+        record: FoldRecord = in_its_own_process(_FOLD, question, options["target"], progress)
+        if record.folded is not None:
+            put(files, output, replace=replace)
+    return record
 
 
 def _output(target: str, weights: str | None, output: Path | None, *, in_place: bool, overwrite: bool) -> Path:
@@ -121,6 +126,12 @@ def _output(target: str, weights: str | None, output: Path | None, *, in_place: 
         if not sources:
             raise UsageError(f"`{target}` is no file that could be written over.", "Give `-o FILE`.")
         return sources[0]
+    try:
+        output.exists()
+    except OSError as error:  # its name is too long
+        from bnlint.folding.place import cannot_be_written
+
+        raise cannot_be_written(output, error) from error
     if output.is_dir() or not output.name:
         raise UsageError(f"The output `{output}` is a folder.", "Name a file in it.")
     if not output.parent.is_dir():

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
+from bnlint.cli.call import call_linter
+from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import debug_option, target_options
 from bnlint.cli.progress import progress_bar
-from bnlint.cli.streams import stdout_is_for_the_report, write
+from bnlint.cli.streams import write
 from bnlint.reporters.facts.formats import FORMATS, LISTING, load_renderer
 
 
-@click.command(short_help="Show the facts about a model that the rules read.")
+@click.command(cls=HelpfulCommand, short_help="Show the facts about a model that the rules read.")
 @target_options
 @click.option("--all", "everything", is_flag=True, help="Every fact of every call, nothing grouped.")
 @click.option(
@@ -31,10 +33,8 @@ def inspect(*, target: str, everything: bool, format_: str, **options: Any) -> N
     TARGET is what `bnlint check` takes. Layers with facts that are not ordinary come first, then what the layers share
     and in what they differ; `bnlint facts` says what each fact means.
     """
-    with progress_bar() as progress, stdout_is_for_the_report():
-        from bnlint import linter
-
-        table = linter.inspect(target, progress=progress, **options)
+    with progress_bar() as progress:
+        table = call_linter("inspect", target, options, progress)
 
     from bnlint.reporters.page.style import Style
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import sys
 from typing import Any, Final, NoReturn
 
 import click
 
-from bnlint import __version__
 from bnlint.cli.check import check
 from bnlint.cli.explain import explain
 from bnlint.cli.facts import facts
 from bnlint.cli.failures import INTERRUPTED, WRONG_USAGE, CommandError, as_command_error
 from bnlint.cli.fold import fold
+from bnlint.cli.help import HelpfulCommand, show_version
 from bnlint.cli.inspect import inspect
 from bnlint.cli.options import asks_for_traceback
 from bnlint.cli.rules import rules
-from bnlint.cli.streams import complain
+from bnlint.cli.signals import Terminated, ended_by_signals
+from bnlint.cli.streams import complain, stand_in_for_closed_streams, write
 from bnlint.cli.verify import verify
+from bnlint.errors import BnlintError
 from bnlint.memory import watch_imports
 
 COLLECT_AFTER: Final = 50_000
@@ -30,7 +33,7 @@ a hundred times, a tenth of the time of `bnlint check` on a state_dict.
 """
 
 
-class _Commands(click.Group):
+class _Commands(HelpfulCommand, click.Group):
     """Offers the nearest command to a misspelt one, and turns every exception into an exit code and a sentence."""
 
     def resolve_command(
@@ -60,7 +63,14 @@ class _Commands(click.Group):
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="bnlint", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """The linter for normalisation layers in PyTorch models.
@@ -74,10 +84,10 @@ def cli(ctx: click.Context) -> None:
       bnlint check torchvision.models:resnet18 --weights r18.pth --input 1x3x224x224
 
     Exit codes: 0 clean, 1 findings, 2 wrong usage or an internal error, 3 something could not be analysed,
-    130 interrupted.
+    130 interrupted, 143 and the like ended by a signal.
     """  # noqa: D301 - click needs the character itself
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        write(f"{ctx.get_help()}\n")
 
 
 for command in (check, inspect, fold, verify, rules, explain, facts):
@@ -90,12 +100,24 @@ def main() -> NoReturn:
     # A process that ends needs no search for cycles among all that it holds: that was a sixth of a check.
     atexit.register(gc.freeze)
     watch_imports()
+    stand_in_for_closed_streams()
+    with ended_by_signals() as ending:
+        code = _run()
+    sys.exit(code if ending.by is None else ending.by.exit_code)
+
+
+def _run() -> int:
+    """Run the command line; the exit code."""
     try:
-        code = cli.main(prog_name="bnlint", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.status if isinstance(error, CommandError) else WRONG_USAGE
+        return cli.main(prog_name="bnlint", standalone_mode=False) or 0
     except (click.Abort, KeyboardInterrupt):
         complain("bnlint: interrupted")
-        code = INTERRUPTED
-    sys.exit(code or 0)
+        return INTERRUPTED
+    except (BnlintError, Terminated, CommandError) as error:
+        ended = error if isinstance(error, CommandError) else as_command_error(error, debug=False)
+        ended.show()
+        return ended.status
+    except click.ClickException as error:
+        with contextlib.suppress(OSError):
+            error.show()
+        return WRONG_USAGE

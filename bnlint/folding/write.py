@@ -1,14 +1,12 @@
-"""Writes a folded model and its record: both whole, or nothing."""
+"""Writes a folded model and its record into two files, from which `place` moves them to where they belong."""
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import hashlib
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +17,8 @@ from torch.export import ExportedProgram
 
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError
-from bnlint.folding.record import FileRecord, FoldRecord, beside
+from bnlint.folding.place import Staged, cannot_be_written
+from bnlint.folding.record import FileRecord, FoldRecord
 
 _WEIGHTS_ALONE = "Give an output that ends in .safetensors to write its weights alone."
 
@@ -69,12 +68,15 @@ def hash_file(path: Path) -> FileRecord:
         raise NotAnalysedError(f"`{path.name}` cannot be read: {error.strerror}.") from error
 
 
-def write_folded(model: nn.Module | ExportedProgram, output: Path, form: Form, record: FoldRecord) -> FoldRecord:
-    """Write a folded model, and its record beside it; files that are there are replaced in one step.
+def write_files(
+    model: nn.Module | ExportedProgram, output: Path, files: Staged, form: Form, record: FoldRecord
+) -> FoldRecord:
+    """Write a folded model, and its record.
 
     Args:
         model: The folded model; a program for `Form.PROGRAM`.
-        output: Where it goes; a symbolic link stays, and what it points to is replaced.
+        output: What the user called the output.
+        files: The two files, which are not there yet.
         form: In which form.
         record: What was folded; the file written is added.
 
@@ -82,26 +84,21 @@ def write_folded(model: nn.Module | ExportedProgram, output: Path, form: Form, r
         The record as it was written.
 
     Raises:
-        NotAnalysedError: If the model cannot be saved, there is no space, or the file cannot be written. Then no file
-            was changed or added.
+        NotAnalysedError: If the model cannot be saved, there is no space, or a file cannot be written.
     """
-    place = output.resolve()
     save = _SAVERS[form]
     try:
-        _require_space(model, output, place.parent)
-        with _temporary(place) as model_file, _temporary(beside(place)) as record_file:
-            with model_file.open("r+b") as stream:
-                save(model, stream)
-                _flush(stream)
-            written = FileRecord(output.name, hash_file(model_file).sha256)
-            record = msgspec.structs.replace(record, folded=written, form=str(form))
-            with record_file.open("r+b") as stream:
-                stream.write(record.encode().encode())
-                _flush(stream)
-            _replace(record_file, beside(place), model_file, place)
+        _require_space(model, output, files.model.parent)
+        with files.model.open("x+b") as stream:
+            save(model, stream)
+            _flush(stream)
+        written = FileRecord(output.name, hash_file(files.model).sha256)
+        record = msgspec.structs.replace(record, folded=written, form=str(form))
+        with files.record.open("x+b") as stream:
+            stream.write(record.encode().encode())
+            _flush(stream)
     except OSError as error:
-        raise NotAnalysedError(f"`{output}` cannot be written: {error.strerror or first_line(error)}.") from error
-    _flush_folder(place.parent)
+        raise cannot_be_written(output, error) from error
     return record
 
 
@@ -122,43 +119,9 @@ def _state(model: nn.Module | ExportedProgram) -> Mapping[str, Any]:
     return model.state_dict if isinstance(model, ExportedProgram) else model.state_dict()
 
 
-def _replace(record_file: Path, record_place: Path, model_file: Path, place: Path) -> None:
-    """The record first: beside an older model it does not fit, which `bnlint verify` sees."""
-    is_new = not record_place.exists()
-    if place.exists():
-        shutil.copymode(place, model_file)
-    record_file.replace(record_place)
-    try:
-        model_file.replace(place)
-    except BaseException:
-        if is_new:
-            record_place.unlink()
-        raise
-
-
-@contextlib.contextmanager
-def _temporary(place: Path) -> Iterator[Path]:
-    """An empty file in the folder of another, so that it can be moved there in one step; it is gone afterwards."""
-    path = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
-    path.open("xb").close()
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _flush(stream: IO[bytes]) -> None:
     stream.flush()
     os.fsync(stream.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not every system can open a folder
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _save_module(model: nn.Module | ExportedProgram, stream: IO[bytes]) -> None:

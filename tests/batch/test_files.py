@@ -20,7 +20,7 @@ import bnlint
 from bnlint import Failure, Report, UsageError
 from bnlint.artifacts.targets import Target
 from bnlint.batch import files
-from bnlint.batch.worker import Orders, Skipped, examine
+from bnlint.batch.examine import Skipped, examine
 from tests.models import with_plausible_statistics
 
 
@@ -72,7 +72,7 @@ def test_results_do_not_wait_for_all_and_few_are_read_ahead(monkeypatch: pytest.
     begun: list[str] = []
 
     class Instant:
-        def __init__(self, *_arguments: Any) -> None:
+        def __init__(self, *_arguments: Any, **_options: Any) -> None:
             pass
 
         def examine(self, target: Target) -> Skipped:
@@ -100,25 +100,24 @@ def test_results_do_not_wait_for_all_and_few_are_read_ahead(monkeypatch: pytest.
 
 
 def test_whatever_goes_wrong_with_a_file_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bnlint import linter
-
-    def broken(*_arguments: object, **_options: object) -> Report:
-        raise SystemExit("two\nlines.")
-
-    monkeypatch.setattr(linter, "check", broken)
-    result = examine(Target("x.pt"), Orders({}, debug=False))
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, types\n"
+        "def check(*_arguments, **_options):\n    raise SystemExit('two\\nlines.')\n"
+        "sys.modules['bnlint.linter'] = module = types.ModuleType('bnlint.linter')\n"
+        "module.check = check\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    (result,) = bnlint.check_files([tmp_path / "x.pt"])
     assert isinstance(result, Failure)
-    assert result.cause == "bnlint itself failed on `x.pt`: SystemExit: two lines."
+    assert result.cause == f"bnlint itself failed on `{tmp_path}/x.pt`: SystemExit: two lines."
     assert result.exit_code == 2
 
 
 def test_a_pickle_that_is_no_model_counts_only_where_it_is_named(folder: Path) -> None:
     name = str(folder / "schedule.pt")
-    orders = Orders({}, debug=False)
-    assert examine(Target(name, found=True), orders) == Skipped(name)
-    named = examine(Target(name), orders)
-    assert isinstance(named, Failure)
-    assert "not a model or its weights" in named.cause
+    assert examine(Target(name, found=True)) == Skipped(name)
+    with pytest.raises(bnlint.NotAnalysedError, match="not a model or its weights"):
+        examine(Target(name))
 
 
 def test_every_argument_of_check_is_either_for_all_models_or_for_one() -> None:

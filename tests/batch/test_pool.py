@@ -3,101 +3,102 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from bnlint.artifacts.targets import Target
 from bnlint.batch import pool as pool_module
+from bnlint.batch.examine import Skipped
 from bnlint.batch.pool import Pool
-from bnlint.batch.worker import Orders
 from bnlint.summary import Failure
 from tests.processes import gone
 
-ANSWERS = """
-import os, pickle, sys, time
-sys.path[:] = {path!r}
-orders = pickle.load(sys.stdin.buffer)
-while True:
-    target = pickle.load(sys.stdin.buffer)
-    BODY
-    from bnlint.summary import Failure
-    pickle.dump(Failure(version="1", target=target.name, cause=str(os.getpid())), sys.stdout.buffer)
-    sys.stdout.buffer.flush()
-"""
+
+@pytest.fixture(autouse=True)
+def _answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Workers do what a target's name says, and answer with their process id."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pool_module, "_FUNCTION", "tests.batch.jobs:act")
 
 
-def pool_of(body: str, monkeypatch: pytest.MonkeyPatch, limit: float = 60) -> Pool:
-    """A pool whose workers do something before they answer with their process id."""
-    text = ANSWERS.replace("BODY", body).format(path=sys.path)
-    monkeypatch.setattr(pool_module, "program", lambda module: text)
-    return Pool(Orders({}, debug=False), jobs=1, limit=limit)
+@pytest.fixture
+def pool() -> Pool:
+    return Pool({}, jobs=1, limit=60)
 
 
-def ask(pool: Pool, name: str) -> str:
-    result = pool.examine(Target(name))
-    assert isinstance(result, Failure)
-    assert (result.target, result.exit_code) == (name, 3)
-    return result.cause
+def end(pool: Pool) -> None:
+    pool.end()
+    pool.close()
+
+
+def worker_of(result: object) -> int:
+    assert isinstance(result, Skipped)
+    return int(result.target)
 
 
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("act", "code", "says"),
     [
-        ("os._exit(7)", "could not be analysed: the process that read it ended with exit code 7"),
-        ("os.kill(os.getpid(), 9)", "could not be analysed: the process that read it was ended by SIGKILL"),
-        (
-            "sys.stdout.buffer.write(b'no pickle')",
-            "could not be analysed: the process that read it was ended by SIGKILL",
-        ),
+        ("leave", 3, "`leave` could not be analysed: the process that read it ended with exit code 0."),
+        ("kill", 3, "`kill` could not be analysed: the process that read it was ended by SIGKILL."),
+        ("raise_interrupt", 3, "`raise_interrupt` could not be analysed: its code raised KeyboardInterrupt."),
+        ("system_exit", 2, "bnlint itself failed on `system_exit`: SystemExit: 0."),
     ],
 )
-def test_a_worker_that_dies_costs_one_target(how: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = pool_of(f"if target.name == 'bad': {how}", monkeypatch)
+def test_a_target_without_an_answer_costs_no_other(pool: Pool, act: str, code: int, says: str) -> None:
     try:
-        first = ask(pool, "a")
-        assert ask(pool, "b") == first, "the same process checks one after another"
-        assert ask(pool, "bad") == f"`bad` {says}."
-        assert ask(pool, "c") not in (first, "")
+        first = worker_of(pool.examine(Target("nothing")))
+        assert worker_of(pool.examine(Target("nothing"))) == first, "the same process checks one after another"
+        failure = pool.examine(Target(act))
+        assert isinstance(failure, Failure)
+        assert (failure.target, failure.exit_code, failure.cause) == (act, code, says)
+        after = worker_of(pool.examine(Target("nothing")))
+        assert (after == first) == (act in {"raise_interrupt", "system_exit"})
     finally:
-        pool.end()
-        pool.close()
+        end(pool)
 
 
-def test_a_worker_that_hangs_is_given_up_with_all_that_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    note = tmp_path / "pid"
-    start = (
-        f"import subprocess; child = subprocess.Popen(['sleep', '300']); open({str(note)!r}, 'w').write(str(child.pid))"
-    )
-    pool = pool_of(f"{start}; time.sleep(300)", monkeypatch, limit=5)
+def test_a_worker_that_is_killed_may_have_lacked_memory(pool: Pool) -> None:
     try:
-        assert ask(pool, "slow") == "`slow` was given up after 5 seconds."
+        failure = pool.examine(Target("kill"))
     finally:
-        pool.end()
-        pool.close()
-    assert gone(int(note.read_text()))
+        end(pool)
+    assert isinstance(failure, Failure)
+    assert failure.hint.startswith("Memory may be short. ")
 
 
-def test_a_worker_that_is_killed_may_have_lacked_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = pool_of("os.kill(os.getpid(), 9)", monkeypatch)
+def test_a_target_that_hangs_is_given_up() -> None:
+    pool = Pool({}, jobs=1, limit=2)
     try:
-        result = pool.examine(Target("a"))
+        failure = pool.examine(Target("hang"))
+        assert isinstance(failure, Failure)
+        assert (failure.exit_code, failure.cause) == (3, "`hang` was given up after 2 seconds.")
     finally:
-        pool.end()
-        pool.close()
-    assert isinstance(result, Failure)
-    assert result.hint.startswith("Memory may be short. ")
+        end(pool)
 
 
-def test_the_end_of_a_pool_ends_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = pool_of("", monkeypatch)
-    worker = int(ask(pool, "a"))
+def test_a_process_that_a_model_has_changed_gets_no_other(pool: Pool) -> None:
+    try:
+        first = worker_of(pool.examine(Target("no_files")))
+        assert gone(first)
+        assert worker_of(pool.examine(Target("nothing"))) != first
+    finally:
+        end(pool)
+
+
+def test_the_end_of_a_pool_ends_its_workers(pool: Pool) -> None:
+    worker = worker_of(pool.examine(Target("nothing")))
     os.kill(worker, 0)
-    pool.end()
-    pool.close()
+    end(pool)
     assert gone(worker)
     with pytest.raises(RuntimeError):
-        pool.examine(Target("b"))
+        pool.examine(Target("nothing"))
+
+
+def test_the_traceback_is_shown_where_it_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    for debug in (False, True):
+        pool = Pool({}, jobs=1, limit=60, debug=debug)
+        pool.examine(Target("system_exit"))
+        end(pool)
+        assert ("in system_exit" in capsys.readouterr().err) == debug

@@ -11,6 +11,7 @@ import pytest
 
 import bnlint
 from bnlint.cli.main import main
+from tests.cli.in_process import in_this_process
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def run_here(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["bnlint", *arguments])
         threshold = gc.get_threshold()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as ended, in_this_process():
             main()
         gc.set_threshold(*threshold)  # which a process of its own would take with it
         captured = capsys.readouterr()

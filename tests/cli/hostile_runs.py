@@ -20,6 +20,7 @@ import bnlint
 from benchmarks.resident import peak
 from bnlint.cli.main import main
 from tests.artifacts.forbidden import forbid, warm_up
+from tests.cli.in_process import in_this_process
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +72,7 @@ def run_all(benign: Sequence[Sequence[str]], hostile: Sequence[Sequence[str]], f
 def _run(arguments: Sequence[str]) -> dict[str, Any]:
     out, err, start, code = io.StringIO(), io.StringIO(), time.monotonic(), 0
     sys.argv = ["bnlint", *arguments]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), in_this_process():
         try:
             main()
         except SystemExit as ended:

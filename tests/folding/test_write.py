@@ -6,7 +6,7 @@ import io
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bnlint.errors import NotAnalysedError
-from bnlint.folding import write
+from bnlint.folding import place, write
 from bnlint.folding.fold import fold
+from bnlint.folding.place import put, staged
 from bnlint.folding.record import FoldRecord, beside, read_record, record_fold
-from bnlint.folding.write import Form, form_for, write_folded
+from bnlint.folding.write import Form, form_for, write_files
 from bnlint.reporters.schema import fold_schema
 from tests.folding.models import shared, trained, with_function
 
@@ -28,6 +29,13 @@ def folded(model: nn.Module) -> tuple[nn.Module, FoldRecord]:
     result = fold(model, ("2x3x8x8",))
     assert result.verified
     return result.model, record_fold(result, target="some/where/model.pt", model=type(model).__name__)
+
+
+def write_folded(model: nn.Module, output: Path, form: Form, record: FoldRecord, *, replace: bool = True) -> FoldRecord:
+    with staged(output) as files:
+        written = write_files(model, output, files, form, record)
+        put(files, output, replace=replace)
+    return written
 
 
 OF_MODULES = [form for form in Form if form is not Form.PROGRAM]
@@ -131,17 +139,17 @@ def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("step", ["_flush", "_replace"])
+@pytest.mark.parametrize(("module", "step"), [(write, "_flush"), (place, "_replace")])
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_failing_write_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, exists: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str, exists: bool
 ) -> None:
     model, record = folded(trained())
     if exists:
         (tmp_path / "out.pt").write_bytes(b"old")
         beside(tmp_path / "out.pt").write_bytes(b"old record")
     before = contents(tmp_path)
-    monkeypatch.setattr(write, step, no_space)
+    monkeypatch.setattr(module, step, no_space)
     with pytest.raises(NotAnalysedError, match="No space left on device"):
         write_folded(model, tmp_path / "out.pt", Form.MODULE, record)
     assert contents(tmp_path) == before
@@ -160,7 +168,7 @@ def test_a_disk_that_is_full_half_way_changes_nothing(
 
     def limited(path: Path, *arguments: Any) -> Any:
         stream = opened(path, *arguments)
-        if arguments != ("r+b",):
+        if arguments != ("x+b",):
             return stream
 
         class Limited(io.BytesIO):
@@ -187,7 +195,7 @@ def test_space_is_looked_for_before_anything_is_written(
     if fits:
         write_folded(model, tmp_path / "out.pt", Form.MODULE, record)
         return
-    monkeypatch.setattr(write, "_temporary", None)  # nothing is begun
+    monkeypatch.setattr(Path, "open", None)  # nothing is begun
     with pytest.raises(NotAnalysedError, match=r"There is no space for `.*out\.pt`: it takes .* and 0\.0 MiB are free"):
         write_folded(model, tmp_path / "out.pt", Form.MODULE, record)
     assert contents(tmp_path) == {}
