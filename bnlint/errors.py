@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from bnlint.text import printable
+from bnlint.text import printable, text_of
 
 LONGEST: Final = 4000
 """Characters of a cause or a hint; a list of what can be chosen may take some hundred."""
@@ -79,10 +79,7 @@ def described(error: BaseException) -> str:
     """
     if isinstance(error, InternalError):
         return str(error)
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # `__str__` is the model's code
-        text = ""
+    text = " ".join(text_of(error).split())
     return printable(_shortened(f"{type(error).__name__}: {text}".removesuffix(": ").removesuffix(".")))
 
 

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Final
 
 from bnlint.errors import BnlintError, NotAnalysedError
+from bnlint.text import text_of
 
 if sys.platform != "win32":
     import resource
@@ -57,7 +58,7 @@ def _said(error: BaseException) -> str | None:
         if link is None:
             break
         if _is_shortage(link):
-            lines = str(link).strip().splitlines()  # NumPy quotes the loader in its last line
+            lines = text_of(link).strip().splitlines()  # NumPy quotes the loader in its last line
             return lines[-1].strip().rstrip(".") if lines else type(link).__name__
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return None
@@ -122,7 +123,7 @@ def _limit() -> int | None:
 
 
 def _is_shortage(error: BaseException) -> bool:
-    said = str(error).lower()
+    said = text_of(error).lower()
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, ImportError):

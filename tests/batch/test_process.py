@@ -45,7 +45,7 @@ DIES = {
     acts.leave_a_daemon: f"{ENDED} 0",
     acts.exec_another: f"{ENDED} 0",
     acts.end_the_group: f"{KILLED} SIGTERM",
-    acts.kill: f"{KILLED} SIGKILL. The system ends a process so when memory is short",
+    acts.kill: f"{KILLED} SIGKILL. Memory may be short",
     acts.crash: f"{KILLED} SIGSEGV",
     acts.abort: f"{KILLED} SIGABRT",
     acts.interrupt: "its code raised KeyboardInterrupt",
