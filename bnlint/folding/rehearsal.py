@@ -15,6 +15,7 @@ import torch
 from torch import fx, nn
 
 from bnlint.folding.apply import apply_plan, put_remainders
+from bnlint.folding.own_code import may_notice
 from bnlint.folding.plan import Plan
 from bnlint.folding.planner import make_plan
 from bnlint.tracing.axes import SAME_AXES
@@ -61,7 +62,7 @@ def missed_layers(model: nn.Module, trace: Trace, plan: Plan, timeout: float) ->
         Path of each such layer to the reason, as a template and its names; empty where all is well. Which layer the
         code misses cannot always be told: then it is all that the module holds whose forward fails or runs otherwise.
     """
-    if not plan.folds or trace.example is None:
+    if not plan.folds or trace.example is None or not may_notice(model, plan):
         return {}
     values = trace.how is How.RECORDED_WITH_VALUES
     twin = _folded_structure(model, plan, values)
