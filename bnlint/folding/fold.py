@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.wrappers import inside_wrappers
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
 from bnlint.folding.apply import apply_plan, folded_copy
@@ -21,6 +22,7 @@ from bnlint.folding.prove import Proof, prove, random_inputs
 from bnlint.folding.randomness import refuse_randomness
 from bnlint.folding.rehearsal import rehearsed_plan
 from bnlint.folding.within_precision import Replan, cast_within_precision, within_precision
+from bnlint.tracing.copying.unwrapped import unwrapped
 from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
@@ -91,6 +93,7 @@ def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEO
     Returns:
         The verdict on every BatchNorm.
     """
+    model = unwrapped(model).module
     trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
     return settled_plan(model, trace, timeout)
 
@@ -137,6 +140,7 @@ def fold(
 
     Returns:
         The folded model and the proof. Where the proof fails, `verified` is false and an in-place fold is not done.
+        Of a model that is wrapped, by `torch.compile` or `DataParallel`, it is the model inside.
 
     Raises:
         UsageError: If the model is in training mode, or has statistics that were never updated and `force` is false.
@@ -145,6 +149,24 @@ def fold(
     """
     if inplace and as_graph:
         raise UsageError("A fold as a graph makes a new module and cannot be done in place.", "Drop one of the two.")
+    inside = unwrapped(model)
+    result = _fold(inside.module, inputs, inplace, force, as_graph, verify_inputs, timeout)
+    if not inplace:
+        return result
+    if result.verified:
+        inside.give_back()
+    return replace(result, model=inside_wrappers(model))
+
+
+def _fold(
+    model: nn.Module,
+    inputs: object,
+    inplace: bool,
+    force: bool,
+    as_graph: bool,
+    verify_inputs: Sequence[object],
+    timeout: float,
+) -> FoldResult:
     further = [_with_values(item) for item in verify_inputs]
     first = further.pop(0) if inputs is None and further else inputs
     trace, example = trace_to_fold(model, first, timeout)
