@@ -187,9 +187,10 @@ def _wrapper_notes(saved: Saved) -> list[str]:
 
 def _load_trusted(path: Path, name: str, kind: Kind, saved: Saved) -> Artifact:
     from bnlint.artifacts.checkpoint import load_module
+    from bnlint.artifacts.wrappers import inside_wrappers
 
-    module = load_module(path, name, kind, saved.keys, saved.named)
-    return Artifact(name, saved.form, module, saved=saved, notes=saved.notes)
+    module = inside_wrappers(load_module(path, name, kind, saved.keys, saved.named))
+    return Artifact(name, saved.form, module, saved=saved, notes=(*saved.notes, *_wrapper_notes(saved)))
 
 
 def _read_saved(path: Path, name: str, kind: Kind | None, key: str, known: tuple[str, ...]) -> Saved:

@@ -65,6 +65,7 @@ def open_model(
     """
     from bnlint.artifacts.program_file import is_program, load_program
     from bnlint.artifacts.read import read
+    from bnlint.tracing.copying.unwrapped import unwrapped
 
     if is_program(Path(target)):
         if weights is not None or kwargs or key:
@@ -73,7 +74,7 @@ def open_model(
         program = load_program(Path(target), target, trust=trust)
         return ModelToFold(target, program, "exported_program", Path(target), ())
     artifact = read(target, weights=weights, kwargs=kwargs, trust=trust, key=key, allow=allow)
-    module = _live(artifact)
+    module = unwrapped(_live(artifact)).module
     notes = artifact.notes
     if evaluate or not artifact.mode_known:
         if any(layer.training for layer in module.modules()):

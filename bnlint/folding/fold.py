@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.wrappers import inside_wrappers
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
 from bnlint.folding.apply import apply_plan, folded_copy, new_weights
@@ -16,6 +17,7 @@ from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.prove import Proof, prove, random_inputs
 from bnlint.folding.randomness import refuse_randomness
 from bnlint.folding.settled import layers_are, require_eval_mode, settle
+from bnlint.tracing.copying.unwrapped import unwrapped
 from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.road import DEFAULT_TIMEOUT
@@ -98,6 +100,7 @@ def fold(
 
     Returns:
         The folded model and the proof. Where the proof fails, `verified` is false and an in-place fold is not done.
+        Of a model that is wrapped, by `torch.compile` or `DataParallel`, it is the model inside.
 
     Raises:
         UsageError: If the model is in training mode, or has statistics that were never updated and `force` is false.
@@ -106,6 +109,24 @@ def fold(
     """
     if inplace and as_graph:
         raise UsageError("A fold as a graph makes a new module and cannot be done in place.", "Drop one of the two.")
+    inside = unwrapped(model)
+    result = _fold(inside.module, inputs, inplace, force, as_graph, verify_inputs, timeout)
+    if not inplace:
+        return result
+    if result.verified:
+        inside.give_back()
+    return replace(result, model=inside_wrappers(model))
+
+
+def _fold(
+    model: nn.Module,
+    inputs: object,
+    inplace: bool,
+    force: bool,
+    as_graph: bool,
+    verify_inputs: Sequence[object],
+    timeout: float,
+) -> FoldResult:
     further = [_with_values(item) for item in verify_inputs]
     first = further.pop(0) if inputs is None and further else inputs
     settled = settle(model, first, as_graph=as_graph, timeout=timeout)

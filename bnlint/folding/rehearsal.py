@@ -19,10 +19,11 @@ from bnlint.folding.own_code import may_notice
 from bnlint.folding.plan import Plan
 from bnlint.folding.planner import make_plan
 from bnlint.tracing.axes import SAME_AXES
+from bnlint.tracing.copying.structural_copy import StructuralCopy
+from bnlint.tracing.copying.tensors import cpu_tensor, meta_tensor
 from bnlint.tracing.kinds import How, Role
 from bnlint.tracing.record import Record, record
 from bnlint.tracing.roles import operator_name
-from bnlint.tracing.structural_copy import StructuralCopy, cpu_tensor, meta_tensor
 from bnlint.tracing.trace import Trace
 
 Keep = Mapping[str, tuple[str, ...]]

@@ -19,6 +19,7 @@ from bnlint.folding.planner import make_plan
 from bnlint.folding.reasons import TRAINING_MODE
 from bnlint.folding.rehearsal import rehearsed_plan
 from bnlint.folding.within_precision import within_precision
+from bnlint.tracing.copying.unwrapped import unwrapped
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
@@ -53,6 +54,7 @@ def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEO
     Returns:
         The verdict on every BatchNorm: what `bnlint.fold` would do with it.
     """
+    model = unwrapped(model).module
     trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
     return settled_plan(model, trace, timeout)
 

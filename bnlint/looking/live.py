@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 
 from torch import nn
 from torch.export import ExportedProgram
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.wrappers import inside_wrappers
 from bnlint.checking.option import several
 from bnlint.checking.options import CheckOptions
 from bnlint.errors import UsageError
@@ -21,6 +23,7 @@ from bnlint.running.observations import NOTHING
 from bnlint.running.observe import Request, observe
 from bnlint.running.padding import as_padding
 from bnlint.tracing.contradictions import of_onnx, of_program
+from bnlint.tracing.copying.unwrapped import unwrapped
 from bnlint.tracing.exported import trace_exported
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
@@ -45,7 +48,7 @@ def trace(model: nn.Module | ExportedProgram, inputs: object = None, timeout: fl
     """
     if isinstance(model, ExportedProgram):
         return trace_exported(model)
-    return trace_module(model, _given(inputs), _limit(timeout))
+    return trace_module(unwrapped(model).module, _given(inputs), _limit(timeout))
 
 
 def artifact_of(model: object) -> Artifact:
@@ -61,7 +64,7 @@ def artifact_of(model: object) -> Artifact:
         raise UsageError(cause, "Save a state_dict to a file and name the file.")
     if isinstance(model, ExportedProgram):
         return Artifact(type(model).__name__, "exported_program", live_program=model, tensors=model.state_dict)
-    return Artifact(type(model).__name__, "module", module=model)
+    return Artifact(type(inside_wrappers(model)).__name__, "module", module=model)
 
 
 def look_at(artifact: Artifact, options: CheckOptions) -> Seen:
@@ -76,6 +79,8 @@ def look_at(artifact: Artifact, options: CheckOptions) -> Seen:
         NotAnalysedError: If a file of inputs cannot be read.
     """
     given, request = _given(options.inputs), _request(options)
+    if artifact.module is not None:
+        artifact = replace(artifact, module=unwrapped(artifact.module).module)
     options.tell("tracing")
     if artifact.program is not None:
         traced = trace_program(artifact.program)

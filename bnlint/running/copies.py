@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from bnlint.tracing.copying.isolation import isolated
+from bnlint.tracing.copying.structural_copy import StructuralCopy
+from bnlint.tracing.copying.tensors import cloned_tensor
 from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.process_state import process_state_kept
-from bnlint.tracing.structural_copy import StructuralCopy
 from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
 
@@ -33,7 +35,7 @@ class RunningCopy:
     """
 
     def __init__(self, model: nn.Module, deadline: float) -> None:
-        self._copied = StructuralCopy(model, _clone)
+        self._copied = StructuralCopy(model, cloned_tensor)
         self._deadline = deadline
         self.module = self._copied.module
         tensors = [*self.module.parameters(), *self.module.buffers()]
@@ -85,7 +87,13 @@ class RunningCopy:
             raise OutOfTime
         self.restore()
         torch.manual_seed(seed)
-        return float_tensors(run_with_limit(self.seconds_left, self.module, *args, **kwargs))
+        with isolated(self._copied, values=True):
+            return float_tensors(run_with_limit(self.seconds_left, self.module, *args, **kwargs))
+
+    def backward(self, loss: Tensor) -> None:
+        """Go back from a loss to the gradients of the copy, which may run parts of it again."""
+        with isolated(self._copied, values=True):
+            run_with_limit(self.seconds_left, loss.backward)
 
     @contextlib.contextmanager
     def state_kept(self) -> Iterator[None]:
@@ -118,12 +126,3 @@ def float_tensors(result: Any) -> list[Tensor]:
         inner = vars(leaf).values() if not isinstance(leaf, Tensor) and hasattr(leaf, "__dict__") else (leaf,)
         found += [value for value in inner if isinstance(value, Tensor) and value.is_floating_point()]
     return found
-
-
-def _clone(tensor: Tensor) -> Tensor:
-    value = tensor.detach().clone()
-    if not isinstance(tensor, nn.Parameter):
-        return value
-    parameter = nn.Parameter(value, requires_grad=tensor.requires_grad)
-    parameter.__dict__.update(tensor.__dict__)
-    return parameter

@@ -93,7 +93,7 @@ def _updates(running: RunningCopy, inputs: Inputs) -> dict[str, int]:
         outputs = running.run_with_gradients(inputs)
         losses = [tensor.sum() for tensor in outputs if tensor.requires_grad]
         if losses:
-            torch.stack([loss.double() for loss in losses]).sum().backward()  # type: ignore[no-untyped-call]
+            running.backward(torch.stack([loss.double() for loss in losses]).sum())
     return {path: count - before[path] for path, count in _counters(running) if path in before}
 
 

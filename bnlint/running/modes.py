@@ -5,8 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from bnlint.running.observations import Modes
+from bnlint.tracing.copying.isolation import isolated
+from bnlint.tracing.copying.structural_copy import StructuralCopy
+from bnlint.tracing.copying.tensors import meta_tensor
 from bnlint.tracing.process_state import process_state_kept
-from bnlint.tracing.structural_copy import StructuralCopy, meta_tensor
 from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
 _PATIENCE = 5.0
@@ -28,8 +30,9 @@ def observe_modes(model: nn.Module) -> Modes | None:
     if not any(map(_has_own_mode, modules.values())):
         return Modes(dict.fromkeys(modules, False), dict.fromkeys(modules, True), {})
     try:
-        with process_state_kept():
-            return run_with_limit(_PATIENCE, _ask, StructuralCopy(model, meta_tensor).module)
+        copied = StructuralCopy(model, meta_tensor)
+        with process_state_kept(), isolated(copied, values=False):
+            return run_with_limit(_PATIENCE, _ask, copied.module)
     except (Exception, SystemExit, OutOfTime):
         return None
 

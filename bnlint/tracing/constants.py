@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.utils._python_dispatch import _disable_current_modes
 
 from bnlint.tracing.graph_builder import GraphBuilder
 
@@ -33,11 +34,11 @@ def value_of(builder: GraphBuilder, tensor: Tensor) -> Tensor:
     node = builder.node_of(tensor)
     if node is None:
         raise ValueNeededError
-    with torch.no_grad():
+    with torch.no_grad(), _disable_current_modes():  # the original is read here, and may be
         value = _evaluate(node, builder.attributes, {})
-    if not isinstance(value, Tensor):
-        raise ValueNeededError
-    return value
+        if not isinstance(value, Tensor):
+            raise ValueNeededError
+        return value.clone()  # `numpy()` gives the model's code the memory itself
 
 
 def _evaluate(node: fx.Node, attributes: dict[str, Any], known: dict[fx.Node, Any]) -> Any:

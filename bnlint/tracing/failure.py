@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+from bnlint.tracing.copying.watch import LeadsBackError
 from bnlint.tracing.source import is_internal, relative_path
 from bnlint.tracing.watchdog import OutOfTime
 
@@ -22,6 +23,8 @@ def describe(error: BaseException | None) -> str:
     if isinstance(error, OutOfTime):
         return "the forward did not end in the time that it was given (`--timeout`)"
     line = where(error)
+    if isinstance(error, LeadsBackError):
+        return f"{error}{line and f' at {line}'}"
     text = " ".join(str(error).split())
     text = text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
     return f"the forward raised {type(error).__name__}{line and f' at {line}'}{text and f': {text}'}"

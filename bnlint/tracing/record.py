@@ -12,6 +12,9 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map_only
 
 from bnlint.tracing.constants import ValueNeededError
+from bnlint.tracing.copying.isolation import isolated
+from bnlint.tracing.copying.structural_copy import StructuralCopy
+from bnlint.tracing.copying.tensors import cpu_tensor, meta_tensor
 from bnlint.tracing.graph_builder import argument_names
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.norm_calls import find_norm_calls
@@ -19,7 +22,6 @@ from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.opaque import vmap_as_one_call
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.recorder import Recorder
-from bnlint.tracing.structural_copy import StructuralCopy, cpu_tensor, meta_tensor
 from bnlint.tracing.trace import NormCall
 from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
@@ -75,7 +77,7 @@ def record(
     """
     copied = StructuralCopy(model, cpu_tensor if values else meta_tensor)
     recorder = Recorder(copied, _device_of(model, inputs), values, time.monotonic() + timeout, leaves)
-    error = _run(recorder, copied.module, inputs, values, timeout)
+    error = _run(recorder, copied, inputs, values, timeout)
     modules = {copied.paths[id(module)]: copied.originals[id(module)] for module in copied.modules}
     registered = frozenset(copied.paths[id(module)] for module in copied.modules if id(module) in copied.registered)
     builder = recorder.builder
@@ -95,7 +97,10 @@ def _hidden_norms(entered: set[str], modules: Mapping[str, nn.Module], calls: tu
     )  # fmt: skip
 
 
-def _run(recorder: Recorder, module: nn.Module, inputs: Inputs, values: bool, timeout: float) -> BaseException | None:
+def _run(
+    recorder: Recorder, copied: StructuralCopy, inputs: Inputs, values: bool, timeout: float
+) -> BaseException | None:
+    module = copied.module
     stand_in = cpu_tensor if values else meta_tensor
     args, kwargs = tree_map_only(Tensor, stand_in, (inputs.args, dict(inputs.kwargs)))
     names = argument_names(module, len(args))
@@ -106,6 +111,7 @@ def _run(recorder: Recorder, module: nn.Module, inputs: Inputs, values: bool, ti
             process_state_kept(),
             vmap_as_one_call(recorder.emit_vmap),
             torch.no_grad(),
+            isolated(copied, values=values),
             recorder,
         ):
             result = run_with_limit(timeout, module, *args, **kwargs)

@@ -17,6 +17,7 @@ from torch.utils._device import _device_constructors
 
 from bnlint.tracing.autocast import AutocastRegions
 from bnlint.tracing.constants import ValueNeededError, value_of
+from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.devices import MOVERS, PURE_MOVERS, answer_about_device, moved
 from bnlint.tracing.emission import Emission, emission_of
 from bnlint.tracing.graph_builder import GraphBuilder
@@ -26,7 +27,6 @@ from bnlint.tracing.opaque import held_tensors, original_callable, runs_on_value
 from bnlint.tracing.roles import module_role
 from bnlint.tracing.shortcuts import call_shortcut, module_shortcut
 from bnlint.tracing.source import Frame, caller
-from bnlint.tracing.structural_copy import StructuralCopy
 from bnlint.tracing.watchdog import OutOfTime
 
 META = torch.device("meta")

@@ -12,12 +12,14 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
+from bnlint.tracing.copying.isolation import isolated
+from bnlint.tracing.copying.structural_copy import StructuralCopy
+from bnlint.tracing.copying.tensors import meta_tensor
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.roles import module_role, operator_role
 from bnlint.tracing.source import caller
-from bnlint.tracing.structural_copy import StructuralCopy, meta_tensor
 from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
 _MOST_OPAQUE_MODULES = 20
@@ -88,7 +90,7 @@ def symbolic(model: nn.Module, timeout: float) -> Symbolic | BaseException:
     while True:
         tracer = _Tracer(frozenset(opaque), deadline)
         try:
-            with process_state_kept(), _module_class_kept():
+            with process_state_kept(), _module_class_kept(), isolated(copied, values=False):
                 graph = run_with_limit(max(0.1, deadline - time.monotonic()), tracer.trace, copied.module)
         except (Exception, SystemExit, OutOfTime) as error:
             if isinstance(error, OutOfTime) or tracer.failed_in is None or len(opaque) == _MOST_OPAQUE_MODULES:

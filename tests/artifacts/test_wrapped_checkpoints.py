@@ -162,15 +162,14 @@ def test_what_else_could_have_been_read_is_named(tmp_path: Path) -> None:
     assert read(checkpoint, tmp_path, "ema").notes[0] == "The entry `ema` of the checkpoint was read."
 
 
-def test_a_wrapper_is_taken_off_unless_torch_loads_the_model(tmp_path: Path) -> None:
-    torch.save(nn.DataParallel(network()), tmp_path / "model.pt")
-    taken_off = "The wrapper DataParallel was taken off the model."
-    made = read_target(str(tmp_path / "model.pt"))
+@pytest.mark.parametrize("trust", [False, True])
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.optim.swa_utils.AveragedModel, torch.compile])
+def test_a_wrapper_is_taken_off_whoever_loads_the_model(wrap: Any, trust: bool, tmp_path: Path) -> None:
+    wrapped = wrap(network())
+    torch.save(wrapped, tmp_path / "model.pt")
+    made = read_target(str(tmp_path / "model.pt"), trust=trust)
     assert isinstance(made.module, nn.Sequential)
-    assert taken_off in made.notes
-    loaded = read_target(str(tmp_path / "model.pt"), trust=True)
-    assert isinstance(loaded.module, nn.DataParallel)
-    assert taken_off not in loaded.notes
+    assert f"The wrapper {type(wrapped).__name__} was taken off the model." in made.notes
 
 
 def test_a_flat_parameter_is_named_with_what_to_save_instead(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from typing import Any
 
@@ -16,7 +17,12 @@ def snapshot(model: nn.Module) -> dict[str, Any]:
     """A description that is equal before and after, exactly if nothing changed."""
     state: dict[str, Any] = {"process": process_state()}
     for path, module in model.named_modules():
-        state[path, "identity"] = (id(module), type(module), id(module.__class__.forward), module.training)
+        state[path, "identity"] = (
+            id(module),
+            type(module),
+            id(inspect.getattr_static(type(module), "forward")),
+            module.training,
+        )
         state[path, "hooks"] = [list(getattr(module, name).items()) for name in _HOOKS]
         state[path, "attributes"] = {
             name: describe(value, 0) for name, value in vars(module).items() if name not in _HOOKS

@@ -9,7 +9,7 @@ import msgspec
 
 from bnlint.artifacts.inert.numpy_scalars import numpy_scalar
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
-from bnlint.artifacts.inert.tree import class_of, is_module, state_of
+from bnlint.artifacts.inert.tree import class_of, is_module, state_of, uncompiled
 from bnlint.artifacts.inert.values import Global, Stub, attributes, can_be_sent, made_by, named
 
 _TENSOR_TYPES: Final = ("torch._tensor.Tensor", "torch.Tensor", "torch.nn.parameter.Parameter")
@@ -121,6 +121,7 @@ class _Table:
         number = numpy_scalar(value)
         if number is not None:
             return number
+        value = uncompiled(value)
         if id(value) not in self._places:
             self._places[id(value)] = len(self.found)
             self.found.append(value)

@@ -10,6 +10,7 @@ import msgspec
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
 from bnlint.artifacts.inert.values import Global, Stub, attributes, can_be_sent, is_scalar, mapping, named
 from bnlint.artifacts.names import joined
+from bnlint.artifacts.wrappers import WRAPPERS
 
 Scalar = bool | int | float | str | None
 Plain = Scalar | tuple[Scalar, ...]
@@ -24,13 +25,7 @@ MOST_VALUES: Final = 1 << 22
 LONGEST_ROW: Final = 64
 """Items of a list or tuple that is kept."""
 
-_WRAPPERS: Final = {
-    "torch.nn.parallel.data_parallel.DataParallel": "module",
-    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
-    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-    "torch.optim.swa_utils.AveragedModel": "module",
-}
-"""Modules that only hold another one, and the name under which they do."""
+_COMPILED: Final = Global("torch._dynamo.eval_frame", "OptimizedModule")
 
 _HOOKS: Final = (
     "_forward_hooks",
@@ -93,15 +88,30 @@ def unwrap(value: Any) -> tuple[Any, tuple[str, ...]]:
         The stub of the model, and the class names of the wrappers that were taken off.
     """
     taken: list[str] = []
-    while (inner := _WRAPPERS.get(class_path(value))) is not None and len(taken) < len(_WRAPPERS):
-        child = (mapping(state_of(value).get("_modules")) or {}).get(inner)
-        if child is None and isinstance(value.arguments, tuple) and value.arguments:
-            child = value.arguments[0]  # torch.compile pickles the call that would compile the model again
-        if not is_module(child) and class_path(child) not in _WRAPPERS:
-            break
+    while len(taken) < len(WRAPPERS) and (child := _inside(value)) is not None:
         taken.append(class_path(value).rpartition(".")[2])
         value = child
     return value, tuple(taken)
+
+
+def uncompiled(value: Any) -> Any:
+    """The stub of the module that `torch.compile` wrapped as a part of a model; any other value as it is."""
+    for _ in WRAPPERS:
+        if not isinstance(value, Stub) or value.maker != _COMPILED or (child := _inside(value)) is None:
+            break
+        value = child
+    return value
+
+
+def _inside(value: Any) -> Any:
+    """What a wrapper holds; `None` where the value is none."""
+    inner = WRAPPERS.get(class_path(value))
+    if inner is None:
+        return None
+    child = (mapping(state_of(value).get("_modules")) or {}).get(inner)
+    if child is None and isinstance(value.arguments, tuple) and value.arguments:
+        child = value.arguments[0]  # torch.compile pickles the call that would compile the model again
+    return child if is_module(child) or class_path(child) in WRAPPERS else None
 
 
 def modules(root: Any) -> Iterator[SavedModule]:
@@ -121,6 +131,7 @@ def modules(root: Any) -> Iterator[SavedModule]:
     values = 0
     while pending:
         path, stub = pending.pop()
+        stub = uncompiled(stub)
         if id(stub) in seen or not is_module(stub):
             continue
         seen.add(id(stub))
