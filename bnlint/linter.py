@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bnlint import __version__
 from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.import_string import is_import_string
 from bnlint.artifacts.read import read
 from bnlint.config import ConfigFile, read_config
 from bnlint.facts.gains import deployment_dtype
@@ -216,13 +218,43 @@ def _look(
 ) -> tuple[Artifact, Seen]:
     check_data(wanted.data, wanted.data_batches)
     say("reading")
-    if not isinstance(target, (str, os.PathLike)):
+    with _as_it_was(target):
+        return _seen(target, weights, kwargs, trust, key, allow, wanted, say)
+
+
+def _as_it_was(target: Target) -> AbstractContextManager[None]:
+    """A block that leaves the process as it was where the target is code; to read a file may not take torch."""
+    if (name := _name_of(target)) is not None and not is_import_string(name):
+        return nullcontext()
+
+    from bnlint.tracing.door import looking_at_a_model
+
+    return looking_at_a_model()
+
+
+def _name_of(target: object) -> str | None:
+    """The path or import string that is the target; `None` for an object, whose own code is not asked what it is."""
+    return os.fspath(cast("str | os.PathLike[str]", target)) if issubclass(type(target), (str, os.PathLike)) else None
+
+
+def _seen(
+    target: Target,
+    weights: str | os.PathLike[str] | None,
+    kwargs: Mapping[str, Any] | None,
+    trust: bool,
+    key: str,
+    allow: str | Iterable[str],
+    wanted: Wanted,
+    say: Progress,
+) -> tuple[Artifact, Seen]:
+    name = _name_of(target)
+    if name is None:
         from bnlint.looking.live import artifact_of, look_at
 
         artifact = artifact_of(target)
         return artifact, look_at(artifact, wanted, say)
     artifact = read(
-        os.fspath(target),
+        name,
         weights=None if weights is None else os.fspath(weights),
         kwargs=kwargs,
         trust=trust,
@@ -234,8 +266,10 @@ def _look(
         return artifact, look_at_saved(artifact, artifact.saved, wanted)
 
     from bnlint.looking.live import look_at
+    from bnlint.tracing.door import looking_at_a_model
 
-    return artifact, look_at(artifact, wanted, say)
+    with looking_at_a_model():
+        return artifact, look_at(artifact, wanted, say)
 
 
 def _setup(

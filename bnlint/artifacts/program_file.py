@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bnlint.artifacts.sniff import BAD_ZIP, inner_name
-from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.user_code import described, user_code
 from bnlint.errors import NotAnalysedError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
             if operator is not None:
                 cause = f"`{name}` calls `{operator[1]}`, an operator of a library that is not imported here."
                 raise NotAnalysedError(cause, "In Python, import that library before bnlint loads the file.") from error
-            cause = f"`{name}` cannot be loaded by torch.export: {type(error).__name__}: {first_line(error)}."
+            cause = f"`{name}` cannot be loaded by torch.export: {described(error)}."
             raise NotAnalysedError(cause) from error
 
 

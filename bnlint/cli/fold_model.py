@@ -19,6 +19,7 @@ from bnlint.folding.program import example_inputs, export_folded, fold_program, 
 from bnlint.folding.program_layers import with_layers
 from bnlint.folding.record import FoldRecord, record_fold, record_plan
 from bnlint.folding.write import Form, form_for, hash_file, write_folded
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
 
@@ -41,6 +42,7 @@ class How:
     timeout: float | None
 
 
+@looking_at_a_model("folded")
 def plan_model(opened: ModelToFold, how: How) -> FoldRecord:
     """What can be folded; nothing is.
 

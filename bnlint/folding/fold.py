@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
 from bnlint.folding.apply import apply_plan, folded_copy
@@ -22,9 +22,13 @@ from bnlint.folding.randomness import refuse_randomness
 from bnlint.folding.rehearsal import rehearsed_plan
 from bnlint.folding.within_precision import Replan, cast_within_precision, within_precision
 from bnlint.tracing.devices import lacks_values
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs, as_inputs
+from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.kinds import How
+from bnlint.tracing.live import members, submodule, tensors
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
+from bnlint.tracing.sound_tree import sound_tree
 from bnlint.tracing.trace import Trace
 
 
@@ -80,6 +84,7 @@ class FoldResult:
         return self.proof is not None and self.proof.verified
 
 
+@looking_at_a_model("folded")
 def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEOUT) -> Plan:
     """Decide what can be folded into what; weights are read only where they are in half precision.
 
@@ -91,6 +96,7 @@ def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEO
     Returns:
         The verdict on every BatchNorm.
     """
+    _require_readable(model)
     trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
     return settled_plan(model, trace, timeout)
 
@@ -112,6 +118,7 @@ def settled_plan(model: nn.Module, trace: Trace, timeout: float) -> Plan:
     return within_precision(model, replan(unsure), replan, half_only=True)
 
 
+@looking_at_a_model("folded")
 def fold(
     model: nn.Module,
     inputs: object = None,
@@ -209,10 +216,17 @@ def trace_to_fold(model: nn.Module, inputs: object, timeout: float) -> tuple[Tra
     Raises:
         NotAnalysedError: If no run could be recorded.
     """
+    _require_readable(model)
     trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
     if trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES) or trace.example is None:
         raise NotAnalysedError(f"The model cannot be folded, since it could not be run: {trace.reason}.")
     return trace, trace.example
+
+
+def _require_readable(model: nn.Module) -> None:
+    for path, why in sound_tree(model).unread.items():
+        what = f"`{path}`" if path else "It"
+        raise NotAnalysedError(f"The model cannot be folded. {what} cannot be read: {why}.")
 
 
 def require_eval_mode(planned: Plan) -> None:
@@ -231,15 +245,14 @@ def require_eval_mode(planned: Plan) -> None:
 def _prove(
     model: nn.Module, folded: nn.Module | None, planned: Plan, examples: Sequence[Inputs], planned_on: nn.Module
 ) -> Proof:
-    devices = {tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda}
     try:
-        with torch.random.fork_rng(devices):  # dropout that ignores the mode draws from the state of the caller
-            return prove(model, folded, planned, examples, planned_on)
+        return prove(model, folded, planned, examples, planned_on)
     except BnlintError:
         raise
-    except Exception as error:  # the code of a model may raise anything
+    except BaseException as error:  # the code of a model may raise anything
+        pass_on(error)
         shapes = "; ".join(dict.fromkeys(map(str, examples)))
-        cause = f"The proof could not be run with {shapes}: {type(error).__name__}: {first_line(error)}."
+        cause = f"The proof could not be run with {shapes}: {described(error)}."
         raise NotAnalysedError(cause) from error
 
 
@@ -261,20 +274,19 @@ def _proof_inputs(example: Inputs, model: nn.Module) -> list[Inputs]:
 
 def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
     """Refuse what would fold a mistake into the weights for good."""
-    if any(lacks_values(tensor) and not tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+    if any(lacks_values(tensor) and not tensor.is_meta for tensor in tensors(model)):
         raise NotAnalysedError("The model has no weights: its tensors are fake.", "Load weights first.")
     for item in planned.folds:
         for path in (item.layer, *item.into):
-            layer = model.get_submodule(path)
-            if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
+            if any(tensor.is_meta for tensor in tensors(submodule(model, path))):
                 raise NotAnalysedError(f"{path} has no weights: it is on the meta device.", "Load weights first.")
-        layer = model.get_submodule(item.layer)
+        layer = submodule(model, item.layer)
         affine = affine_of(layer)
-        kept = (buffer for name, buffer in layer.named_buffers() if name != "num_batches_tracked")
+        kept = (buffer for name, buffer in members(layer, "_buffers").items() if name != "num_batches_tracked")
         numbers = (affine.scale, affine.shift, *kept)  # an infinite variance hides in a scale of 0
         if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
             raise NotAnalysedError(f"The statistics or the affine of {item.layer} are not finite.", "See BN502, BN503.")
-    fresh = [item.layer for item in planned.folds if _never_updated(model.get_submodule(item.layer))]
+    fresh = [item.layer for item in planned.folds if _never_updated(submodule(model, item.layer))]
     if fresh and not force:
         raise UsageError(
             f"{_layers(fresh)} still at the initial statistics: no batch has updated them.",

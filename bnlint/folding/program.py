@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.fold import FoldResult, fold, trace_to_fold
 from bnlint.folding.plan import Plan
@@ -19,6 +19,7 @@ from bnlint.folding.planner import make_plan
 from bnlint.folding.program_edit import edited
 from bnlint.folding.program_layers import with_layers
 from bnlint.folding.prove import output_error
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
@@ -38,6 +39,7 @@ class ProgramFold:
     notes: tuple[str, ...] = ()
 
 
+@looking_at_a_model("folded")
 def fold_program(
     program: ExportedProgram,
     inputs: object = None,
@@ -73,6 +75,7 @@ def fold_program(
         return ProgramFold(folded, _proved(layers.module, folded, result))
 
 
+@looking_at_a_model("folded")
 def plan_program(program: ExportedProgram, timeout: float = DEFAULT_TIMEOUT) -> Plan:
     """What folding would do with the BatchNorms of an exported program, by their paths in the original model.
 
@@ -94,6 +97,7 @@ def plan_program(program: ExportedProgram, timeout: float = DEFAULT_TIMEOUT) -> 
     return Plan(planned.folds, (*planned.kept, *layers.kept))
 
 
+@looking_at_a_model("exported")
 def export_folded(original: nn.Module, result: FoldResult) -> ProgramFold:
     """Export a folded module, and prove the program as well.
 
@@ -113,7 +117,7 @@ def export_folded(original: nn.Module, result: FoldResult) -> ProgramFold:
     try:
         program = torch.export.export(result.model, first.args, dict(first.kwargs), dynamic_shapes=free)
     except Exception as error:  # export runs the code of the model, and refuses much of it
-        cause = f"The folded model cannot be exported: {type(error).__name__}: {first_line(error)}."
+        cause = f"The folded model cannot be exported: {described(error)}."
         raise NotAnalysedError(cause, "Give an output that ends in .pt or .safetensors.") from error
     size = "any batch size" if program.range_constraints else "that batch size"
     with quiet_copies():
@@ -159,5 +163,5 @@ def _error(original: nn.Module, folded: ExportedProgram, result: FoldResult) -> 
     try:
         return output_error(original, folded.module(), result.inputs)
     except Exception as error:
-        cause = f"The folded program cannot be run: {type(error).__name__}: {first_line(error)}."
+        cause = f"The folded program cannot be run: {described(error)}."
         raise NotAnalysedError(cause, "Give inputs of the shapes that it is exported for.") from error

@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from bnlint.artifacts.user_code import described
 from bnlint.folding.apply import put_remainders
 from bnlint.folding.plan import Plan
 from bnlint.folding.planner import make_plan
 from bnlint.tracing.axes import SAME_AXES
 from bnlint.tracing.kinds import How, Role
+from bnlint.tracing.live import named_modules, submodule
 from bnlint.tracing.record import Record, record
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.structural_copy import StructuralCopy, cpu_tensor, meta_tensor
@@ -69,7 +71,7 @@ def missed_layers(model: nn.Module, trace: Trace, plan: Plan, timeout: float) ->
     further: tuple[str, ...] = ()
     if run.error is not None:
         template = "the forward of {} needs it ({})"
-        owners, further = [_owner_of_error(run.error)], (str(run.error).partition("\n")[0],)
+        owners, further = [_owner_of_error(run.error)], (described(run.error),)
     else:
         template = "the forward of {} runs otherwise without it"
         owners = [_owner_of(node) for node in _first_difference(trace, run, plan)]
@@ -83,7 +85,7 @@ def missed_layers(model: nn.Module, trace: Trace, plan: Plan, timeout: float) ->
 def _folded_structure(model: nn.Module, plan: Plan, values: bool) -> nn.Module:
     twin = StructuralCopy(model, cpu_tensor if values else meta_tensor).module
     for path in dict.fromkeys(path for fold in plan.folds for path in fold.into):
-        carrier = twin.get_submodule(path)
+        carrier = submodule(twin, path)
         weight = carrier.weight
         if (
             getattr(carrier, "bias", None) is None
@@ -114,7 +116,7 @@ def _owner_of_error(error: BaseException) -> str:
         if isinstance(module, nn.Module) and not frame.f_globals["__name__"].startswith("torch."):
             modules.append(module)
         step = step.tb_next
-    paths = {id(module): path for path, module in modules[0].named_modules()} if modules else {}
+    paths = {id(module): path for path, module in named_modules(modules[0])} if modules else {}
     return next((paths[id(module)] for module in reversed(modules) if paths.get(id(module))), "")
 
 

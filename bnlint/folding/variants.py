@@ -15,6 +15,7 @@ from bnlint.folding.copying import copied
 from bnlint.folding.plan import Plan
 from bnlint.folding.substitution import Made, Substitution, is_narrow
 from bnlint.folding.weights import Carrier
+from bnlint.tracing.live import named_modules, parameters, submodule, tensors
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def as_folded(model: nn.Module, plan: Plan, carriers: Mapping[str, Carrier], *, 
     memo = _shared(model, exactly)
     made: dict[int, Callable[[], Tensor]] = {}
     for path, carrier in carriers.items():
-        module = model.get_submodule(path)
+        module = submodule(model, path)
         for name, make in _makers(carrier, exactly).items():
             own = getattr(module, name, None)
             if isinstance(own, Tensor):
@@ -83,7 +84,7 @@ def as_folded(model: nn.Module, plan: Plan, carriers: Mapping[str, Carrier], *, 
                 made[id(stand_in)] = make
     twin = copied(model, memo)
     for path, carrier in carriers.items():
-        module = twin.get_submodule(path)
+        module = submodule(twin, path)
         if carrier.bias is not None and getattr(module, "bias", None) is None:
             module.bias = nn.Parameter(torch.empty_like(carrier.bias))
             made[id(module.bias)] = _makers(carrier, exactly)["bias"]
@@ -93,8 +94,7 @@ def as_folded(model: nn.Module, plan: Plan, carriers: Mapping[str, Carrier], *, 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
     """The data type of the first floating-point tensor of a model; float32 where there is none."""
-    tensors = (*model.parameters(), *model.buffers())
-    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+    return next((tensor.dtype for tensor in tensors(model) if tensor.is_floating_point()), torch.float32)
 
 
 def _makers(carrier: Carrier, exactly: bool) -> dict[str, Callable[[], Tensor]]:
@@ -105,9 +105,10 @@ def _makers(carrier: Carrier, exactly: bool) -> dict[str, Callable[[], Tensor]]:
 
 def _shared(model: nn.Module, in_double: bool) -> dict[int, object]:
     """What a copy does not copy: the parameters; and what must be in float64 from the start, since it is written to."""
-    memo: dict[int, object] = {id(parameter): parameter for parameter in model.parameters()}
+    memo: dict[int, object] = {id(parameter): parameter for parameter in parameters(model)}
     if in_double:
-        memo |= {id(buffer): buffer.double() for buffer in model.buffers() if is_narrow(buffer)}
-        scripted = [module for module in model.modules() if isinstance(module, torch.jit.ScriptModule)]
+        buffers = (tensor for tensor in tensors(model) if not isinstance(tensor, nn.Parameter))
+        memo |= {id(buffer): buffer.double() for buffer in buffers if is_narrow(buffer)}
+        scripted = [module for _, module in named_modules(model) if isinstance(module, torch.jit.ScriptModule)]
         memo |= {id(module): copy.deepcopy(module).double() for module in scripted}  # no call of theirs can be seen
     return memo

@@ -11,6 +11,7 @@ from bnlint.folding.apply import NewWeights, cast, error_of_cast
 from bnlint.folding.plan import Plan
 from bnlint.folding.precision import beyond_precision
 from bnlint.folding.weights import Carrier, changed_carriers
+from bnlint.tracing.live import submodule, tensors
 
 Replan = Callable[[Mapping[str, tuple[str, ...]]], Plan]
 """Makes the plan again, with layers that must stay, each with the reason as a template and its names."""
@@ -68,10 +69,9 @@ def _at_risk(carrier: Carrier, half_only: bool) -> bool:
 
 def _has_half(model: nn.Module, plan: Plan) -> bool:
     carriers = {path for fold in plan.folds for path in fold.into}
-    return any(model.get_submodule(path).weight.dtype in _HALF for path in carriers)
+    return any(submodule(model, path).weight.dtype in _HALF for path in carriers)
 
 
 def _lacks_weights(model: nn.Module, plan: Plan) -> bool:
     paths = {path for fold in plan.folds for path in (fold.layer, *fold.into)}
-    modules = [model.get_submodule(path) for path in paths]
-    return any(tensor.is_meta for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    return any(tensor.is_meta for path in paths for tensor in tensors(submodule(model, path)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from bnlint.running.observations import Modes
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import named_modules
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.structural_copy import StructuralCopy, meta_tensor
-from bnlint.tracing.watchdog import OutOfTime, run_with_limit
+from bnlint.tracing.watchdog import run_with_limit
 
 _PATIENCE = 5.0
 """Seconds for setting flags; code of the model's own may loop."""
@@ -24,22 +26,23 @@ def observe_modes(model: nn.Module) -> Modes | None:
     Returns:
         The flags, or `None` where the model's own `train()` or `eval()` fails.
     """
-    modules = dict(model.named_modules())
+    modules = dict(named_modules(model))
     if not any(map(_has_own_mode, modules.values())):
         return Modes(dict.fromkeys(modules, False), dict.fromkeys(modules, True), {})
     try:
         with process_state_kept():
             return run_with_limit(_PATIENCE, _ask, StructuralCopy(model, meta_tensor).module)
-    except (Exception, SystemExit, OutOfTime):
+    except BaseException as error:
+        pass_on(error)
         return None
 
 
 def _ask(copied: nn.Module) -> Modes:
-    modules = dict(copied.named_modules())
+    modules = dict(named_modules(copied))
     copied.train()
-    after_train = {path: module.training for path, module in modules.items()}
+    after_train = {path: bool(module.training) for path, module in modules.items()}
     copied.eval()
-    after_eval = {path: module.training for path, module in modules.items()}
+    after_eval = {path: bool(module.training) for path, module in modules.items()}
     holders = {path: _holder(modules, path) for path, training in after_eval.items() if training}
     return Modes(after_eval, after_train, holders)
 

@@ -22,8 +22,10 @@ from torch._ops import OperatorBase, OpOverloadPacket
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from bnlint.artifacts.names import joined
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import named_modules
 from bnlint.tracing.opaque import ScriptStandIn
 
 TensorCopy = Callable[[Tensor], Tensor]
@@ -121,7 +123,7 @@ class StructuralCopy:
         self._tensor_copy = tensor_copy
         self._memo: dict[int, Any] = {}
         self._alive: list[Any] = []
-        self._names = {id(child): name for name, child in module.named_modules()}
+        self._names = {id(child): name for name, child in named_modules(module)}
         self.paths: dict[int, str] = {}
         self.registered: set[int] = set()
         self.originals: dict[int, Any] = {}
@@ -129,8 +131,9 @@ class StructuralCopy:
         self.tensor_paths: dict[int, str] = {}
         try:
             self.module = cast(nn.Module, self._copy(module, ""))
-        except Exception as error:  # the classes of what it holds may raise anything
-            cause = f"The model cannot be copied for a run: {type(error).__name__}: {first_line(error)}."
+        except BaseException as error:  # the classes of what it holds may raise anything
+            pass_on(error)
+            cause = f"The model cannot be copied for a run: {described(error)}."
             raise NotAnalysedError(cause, "Take out of its attributes what is no part of the model.") from error
 
     def memo_of(self, original: object) -> Any:
