@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, cast
 
 from bnlint import __version__
 from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.import_string import is_import_string
 from bnlint.artifacts.read import read
 from bnlint.checking.option import several
 from bnlint.checking.options import CheckOptions, check_options, for_inspect, inspect_options
@@ -95,13 +97,34 @@ def _look(target: Target, options: CheckOptions) -> tuple[Artifact, Seen]:
     check_data(options.data, options.data_batches)
     deployment_dtype(options.deploy_dtype)  # a mistake in it is said before anything is read
     options.tell("reading")
-    if not isinstance(target, (str, os.PathLike)):
+    with _as_it_was(target):
+        return _seen(target, options)
+
+
+def _as_it_was(target: Target) -> AbstractContextManager[None]:
+    """A block that leaves the process as it was where the target is code; to read a file may not take torch."""
+    if (name := _name_of(target)) is not None and not is_import_string(name):
+        return nullcontext()
+
+    from bnlint.tracing.door import looking_at_a_model
+
+    return looking_at_a_model()
+
+
+def _name_of(target: object) -> str | None:
+    """The path or import string that is the target; `None` for an object, whose own code is not asked what it is."""
+    return os.fspath(cast("str | os.PathLike[str]", target)) if issubclass(type(target), (str, os.PathLike)) else None
+
+
+def _seen(target: Target, options: CheckOptions) -> tuple[Artifact, Seen]:
+    name = _name_of(target)
+    if name is None:
         from bnlint.looking.live import artifact_of, look_at
 
         artifact = artifact_of(target)
         return artifact, look_at(artifact, options)
     artifact = read(
-        os.fspath(target),
+        name,
         weights=None if options.weights is None else os.fspath(options.weights),
         kwargs=options.kwargs,
         trust=options.trust,
@@ -113,5 +136,7 @@ def _look(target: Target, options: CheckOptions) -> tuple[Artifact, Seen]:
         return artifact, look_at_saved(artifact, artifact.saved, options)
 
     from bnlint.looking.live import look_at
+    from bnlint.tracing.door import looking_at_a_model
 
-    return artifact, look_at(artifact, options)
+    with looking_at_a_model():
+        return artifact, look_at(artifact, options)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnlint.artifacts.current_folder import admitting, withheld
 from bnlint.artifacts.sniff import Kind
-from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.user_code import described, user_code
 from bnlint.errors import NotAnalysedError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load_module(path: Path, name: str, kind: Kind, keys: Sequence[str], named: I
             for key in keys:
                 found = _inside(found, key)
     except (Exception, SystemExit) as error:
-        cause = f"`{name}` cannot be unpickled: {type(error).__name__}: {first_line(error)}."
+        cause = f"`{name}` cannot be unpickled: {described(error)}."
         raise NotAnalysedError(cause, _missing_code_hint(error)) from error
     if not isinstance(found, nn.Module):
         raise NotAnalysedError(f"Unpickled, `{name}` is a `{type(found).__name__}` and no model.")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from bnlint.artifacts.current_folder import admitting, modules_here, withheld
-from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.user_code import described, user_code
 from bnlint.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def import_string_meant(text: str) -> str:
     if not dot or re.fullmatch(_NAME, text) is None:
         return ""
     found = None
-    with suppress(ImportError, ValueError):  # a module without a spec, such as `__main__`
+    with contextlib.suppress(ImportError, ValueError):  # a module without a spec, such as `__main__`
         found = find_spec(package)
     if not (found or Path(package).is_dir() or Path(f"{package}.py").is_file()):
         return ""
@@ -83,7 +83,8 @@ def import_model(text: str, kwargs: Mapping[str, Any] | None = None) -> Imported
     match = _FORM.fullmatch(text)
     if match is None:
         raise UsageError(f"`{text}` is not an import string of the form `package.module:name`.")
-    with user_code(), admitting(match["module"]):
+    # In a block of the current folder: a relative path in the call of bnlint means what it meant.
+    with user_code(), contextlib.chdir("."), admitting(match["module"]):
         value: Any = _import(match["module"])
         for name in match["name"].split("."):
             value = _attribute(value, name, text)
@@ -101,10 +102,10 @@ def _import(name: str) -> ModuleType:
         absent = error.name or ""
         # A module that exists may itself fail to import another one.
         if absent != name and not name.startswith(f"{absent}."):
-            raise UsageError(f"Importing `{name}` failed: {_described(error)}.", withheld(error)) from error
+            raise UsageError(f"Importing `{name}` failed: {described(error)}.", withheld(error)) from error
         raise UsageError(f"There is no module `{absent}`.", _nearest(absent, _siblings(absent))) from error
     except (Exception, SystemExit) as error:
-        raise UsageError(f"Importing `{name}` failed: {_described(error)}.") from error
+        raise UsageError(f"Importing `{name}` failed: {described(error)}.") from error
 
 
 def _siblings(name: str) -> list[str]:
@@ -123,7 +124,7 @@ def _attribute(owner: Any, name: str, text: str) -> Any:
         what = f"`{getattr(owner, '__name__', type(owner).__name__)}`"
         raise UsageError(f"{what} has no attribute `{name}`.", _attribute_hint(owner, name)) from error
     except Exception as error:  # a module's own __getattr__ may import more
-        raise UsageError(f"Looking up `{text}` failed: {_described(error)}.", withheld(error)) from error
+        raise UsageError(f"Looking up `{text}` failed: {described(error)}.", withheld(error)) from error
 
 
 def _attribute_hint(owner: Any, name: str) -> str:
@@ -160,11 +161,7 @@ def _build(maker: Any, kwargs: dict[str, Any], text: str) -> nn.Module:
         made = maker(**kwargs)
     except (Exception, SystemExit) as error:
         hint = "Arguments are given by `--kwargs`." if isinstance(error, TypeError) else withheld(error)
-        raise UsageError(f"Calling `{text}` failed: {_described(error)}.", hint) from error
+        raise UsageError(f"Calling `{text}` failed: {described(error)}.", hint) from error
     if not isinstance(made, nn.Module):
         raise UsageError(f"`{text}` returned a `{type(made).__name__}`, not an nn.Module.")
     return made
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"

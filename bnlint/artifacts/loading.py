@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bnlint.artifacts.names import FLAT_REMEDY, common_prefix, is_flat, strip_wrappers
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) ->
     try:
         module.load_state_dict(fitting, strict=False)
     except Exception as error:  # a model may have its own loading code
-        cause = f"`{name}` cannot be loaded into the model: {type(error).__name__}: {first_line(error)}."
+        cause = f"`{name}` cannot be loaded into the model: {described(error)}."
         raise NotAnalysedError(cause) from error
     removed = (f"The prefix `{prefix}` was removed from the names of the weights.",) if prefix else ()
     return (*removed, *_counter_notes(missing, unexpected, name))

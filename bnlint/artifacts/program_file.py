@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from bnlint.artifacts.current_folder import admitting, withheld
 from bnlint.artifacts.inert.sandbox import read_inert
 from bnlint.artifacts.sniff import BAD_ZIP, Kind, inner_name
-from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.user_code import described, user_code
 from bnlint.artifacts.zip_members import region_of, stored_members
 from bnlint.errors import NotAnalysedError
 
@@ -63,7 +63,7 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
             if operator is not None:
                 cause = f"`{name}` calls `{operator[1]}`, an operator of a library that is not imported here."
                 raise NotAnalysedError(cause, "In Python, import that library before bnlint loads the file.") from error
-            cause = f"`{name}` cannot be loaded by torch.export: {type(error).__name__}: {first_line(error)}."
+            cause = f"`{name}` cannot be loaded by torch.export: {described(error)}."
             raise NotAnalysedError(cause, withheld(error)) from error
 
 

@@ -18,7 +18,7 @@ def promised_attributes(kind: type[nn.Module]) -> dict[str, Any]:
     Returns:
         Their types by name, as annotated, and a little more lenient; `Any` where torch says none.
     """
-    bases = [base for base in reversed(kind.__mro__) if base.__module__.startswith("torch.nn.")]
+    bases = [base for base in reversed(kind.__mro__) if str(base.__module__).startswith("torch.nn.")]
     hints: dict[str, Any] = {}
     for base in bases:
         hints |= inspect.get_annotations(base)  # as they stand: texts are not evaluated, and say nothing here

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described, first_line
 from bnlint.artifacts.weight_folders import INDEX_SUFFIX, is_shard, listed_in
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 
@@ -109,7 +109,7 @@ def sentences(name: str) -> Iterator[None]:
         hint = "`pip install 'bnlint[remote]'` brings fsspec; the package for the store comes beside it."
         raise UsageError(f"`{name}` cannot be read: {first_line(error)}.", hint) from error
     except Exception as error:
-        raise NotAnalysedError(f"`{name}` cannot be read: {type(error).__name__}: {first_line(error)}.") from error
+        raise NotAnalysedError(f"`{name}` cannot be read: {described(error)}.") from error
 
 
 def _store_of(name: str) -> tuple[Any, str]:

@@ -6,6 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from bnlint.text import text_of
+
 
 @contextlib.contextmanager
 def user_code() -> Iterator[None]:
@@ -20,5 +22,10 @@ def user_code() -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, without its full stop; the class where there is no message."""
-    lines = str(error).strip().splitlines()
+    lines = text_of(error).strip().splitlines()
     return lines[0].rstrip(". ") if lines else type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An exception in a clause: its class, and the first line of its message."""
+    return f"{type(error).__name__}: {first_line(error)}"

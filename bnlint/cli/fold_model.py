@@ -19,6 +19,7 @@ from bnlint.folding.program import export_folded, fold_program, plan_program, re
 from bnlint.folding.record import FoldRecord, record_fold, record_plan
 from bnlint.folding.settled import require_eval_mode, settle
 from bnlint.folding.write import Form, form_for, hash_file, write_files
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
 
@@ -92,6 +93,7 @@ def _opened(options: Mapping[str, Any]) -> tuple[ModelToFold, How]:
     return open_model(**reading), How(as_graph=rest.pop("as_") == "graph", **rest)
 
 
+@looking_at_a_model("folded")
 def _plan(opened: ModelToFold, how: How) -> FoldRecord:
     """What can be folded; nothing is.
 

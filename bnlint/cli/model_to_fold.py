@@ -66,6 +66,8 @@ def open_model(
     from bnlint.artifacts.program_file import is_program, load_program
     from bnlint.artifacts.read import read
     from bnlint.tracing.copying.unwrapped import unwrapped
+    from bnlint.tracing.door import answering_for_a_model
+    from bnlint.tracing.live import is_set, named_modules
 
     if is_program(Path(target)):
         if weights is not None or kwargs or key:
@@ -73,13 +75,15 @@ def open_model(
             raise UsageError(f"`{target}` is a program with weights: {options} are for a model.")
         program = load_program(Path(target), target, trust=trust)
         return ModelToFold(target, program, "exported_program", Path(target), ())
-    artifact = read(target, weights=weights, kwargs=kwargs, trust=trust, key=key, allow=allow)
-    module = unwrapped(_live(artifact)).module
+    with answering_for_a_model("read"):
+        artifact = read(target, weights=weights, kwargs=kwargs, trust=trust, key=key, allow=allow)
+        module = unwrapped(_live(artifact)).module
     notes = artifact.notes
     if evaluate or not artifact.mode_known:
-        if any(layer.training for layer in module.modules()):
+        if any(is_set(layer, "training") for _, layer in named_modules(module)):
             notes = (*notes, "The model was put in eval mode.")
-        module.eval()
+        with answering_for_a_model("put in eval mode"):
+            module.eval()
     source = weights if weights is not None else target
     return ModelToFold(
         target=target,

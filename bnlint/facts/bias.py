@@ -13,6 +13,7 @@ from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.dropout import dropout_of
 from bnlint.tracing.kinds import NormKind, Role
+from bnlint.tracing.live import attribute
 from bnlint.tracing.trace import NormCall, Trace
 
 _CONVOLUTIONS = (Role.CONVOLUTION, Role.TRANSPOSED_CONVOLUTION)
@@ -92,9 +93,9 @@ class Biases:
         """The path of the layer if it has a bias that no other call reads."""
         if node.op == "call_module":
             module: nn.Module = self._trace.attributes[str(node.target)]
-            alone = self._calls[str(node.target)] == 1 and not module._forward_hooks
+            alone = self._calls[str(node.target)] == 1 and not attribute(module, "_forward_hooks")
             path = node.meta.get("layer", str(node.target))
-            return frozenset({path} if alone and isinstance(getattr(module, "bias", None), nn.Parameter) else ())
+            return frozenset({path} if alone and isinstance(attribute(module, "bias"), nn.Parameter) else ())
         bias = argument(node, 2, "bias", None)
         if not isinstance(bias, fx.Node) or len(bias.users) != 1:
             return frozenset()

@@ -110,7 +110,7 @@ class _Collector:
         model = self._model(norms)
         reasons = self._observed.reasons | why_dropouts_unknown(self._trace, model.dropouts_ignoring_eval)
         advice = advice_for(self._artifact, self._trace.advice)
-        return FactTable(model, tuple(norms), self._available(), advice, reasons)
+        return FactTable(model, tuple(norms), self._available(), advice, reasons, dict(self._own.unread))
 
     def _available(self) -> frozenset[Need]:
         available = set()

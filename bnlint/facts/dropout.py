@@ -8,6 +8,7 @@ from bnlint.facts.flow import Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.dropout import Dropout, dropout_of, place_of_call
 from bnlint.tracing.kinds import How, Role
+from bnlint.tracing.live import is_set, named_modules, submodule
 from bnlint.tracing.trace import NormCall, Trace
 
 _VALUE_BY_VALUE = frozenset({
@@ -29,7 +30,7 @@ class DropoutBefore:
 
     def __init__(self, trace: Trace, flow: Flow, model: nn.Module | None) -> None:
         self._flow = flow
-        self._model_training = model is not None and model.training
+        self._model_training = model is not None and is_set(model, "training")
         self._reaching: dict[fx.Node, Maybe[float]] = {}
         for node in flow.nodes:
             role: Role = node.meta.get("role", Role.UNKNOWN)
@@ -74,7 +75,7 @@ def dropouts_ignoring_eval(trace: Trace, model: nn.Module | None, mode_known: bo
         Source lines, or the paths of modules that are outside the module tree or switched; unknown where nothing was
         found and a function drops in a module in training mode, which may be what its author means.
     """
-    registered = frozenset() if model is None else frozenset(path for path, _ in model.named_modules())
+    registered = frozenset() if model is None else frozenset(path for path, _ in named_modules(model))
     places: set[str] = set()
     undecided = not trace.complete or trace.how is How.NONE
     for node in trace.graph.nodes:
@@ -99,9 +100,10 @@ def _owner_trains(node: fx.Node, model: nn.Module | None) -> bool:
     stack = node.meta.get("nn_module_stack") or {}
     path = node.meta.get("module", next(reversed(stack.values()))[0] if stack else "")
     try:
-        return model.get_submodule(path).training
-    except (AttributeError, RuntimeError):  # a module outside the module tree, or TorchScript
-        return model.training
+        owner = submodule(model, path)
+    except KeyError:  # a module outside the module tree
+        owner = model
+    return is_set(owner, "training")
 
 
 def why_dropouts_unknown(trace: Trace, found: Maybe[frozenset[str]]) -> dict[str, str]:

@@ -9,14 +9,19 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import SyncBatchNorm, _NormBase
 
 from bnlint.artifacts.artifact import Artifact
+from bnlint.artifacts.user_code import described
 from bnlint.facts.configuration import Configuration, dims_of_name, eps_among, number
 from bnlint.facts.live_numbers import of_tensor
 from bnlint.facts.named_layers import named_layers
 from bnlint.facts.saved_layers import TENSORS, stored_norm_layers
 from bnlint.facts.statistics import NormTensors
 from bnlint.tracing.exported import tensors_of_call
+from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.live import named_modules
+from bnlint.tracing.live import parameters as parameters_of
 from bnlint.tracing.norms import norm_kind
+from bnlint.tracing.stand_ins import StandIn
 from bnlint.tracing.trace import Trace
 
 
@@ -30,6 +35,7 @@ class NormLayer:
         tensors: Its tensors.
         module: The live layer, where there is one.
         configuration: What the live layer was built with.
+        unread: Why nothing of it can be told: what its own code raises where it is read. Empty for other layers.
     """
 
     path: str
@@ -37,6 +43,7 @@ class NormLayer:
     tensors: NormTensors
     module: nn.Module | None = None
     configuration: Configuration | None = None
+    unread: str = ""
 
 
 def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
@@ -44,7 +51,7 @@ def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
     if artifact.module is None:
         return _of_program(artifact)
     layers = {}
-    for path, module in artifact.module.named_modules():
+    for path, module in named_modules(artifact.module):
         kind = norm_kind(module)
         if kind is not None:
             layers[path] = live_layer(path, kind, module)
@@ -52,8 +59,14 @@ def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
 
 
 def live_layer(path: str, kind: NormKind, module: nn.Module) -> NormLayer:
-    """A live normalisation layer, described."""
-    return NormLayer(path, kind, tensors_of(module), module, configuration(module))
+    """A live normalisation layer, described as far as its own code lets it be."""
+    if isinstance(module, StandIn):
+        return NormLayer(path, kind, NormTensors(), module, unread=module.why)
+    try:
+        return NormLayer(path, kind, tensors_of(module), module, configuration(module))
+    except BaseException as error:
+        pass_on(error)
+        return NormLayer(path, kind, NormTensors(), module, unread=described(error))
 
 
 def tensors_of(module: nn.Module) -> NormTensors:
@@ -112,7 +125,7 @@ def spatial_dims(module: nn.Module) -> int | None:
 
 def configuration(module: nn.Module) -> Configuration:
     """What the class and the attributes of a live layer say."""
-    parameters = list(module.parameters(recurse=False))
+    parameters = parameters_of(module, recurse=False)
     name = type(module).__name__
     return Configuration(
         class_name=name,

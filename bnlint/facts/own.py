@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from torch import fx, nn
 
 from bnlint.artifacts.artifact import Artifact
-from bnlint.facts.gains import Arithmetic, NumberFacts, gain_facts, number_facts
+from bnlint.artifacts.user_code import described
+from bnlint.facts.configuration import number
+from bnlint.facts.gains import Arithmetic, GainFacts, gain_facts, number_facts
 from bnlint.facts.layers import (
     NormLayer,
     computes_by_hand,
@@ -20,10 +22,12 @@ from bnlint.facts.layers import (
 from bnlint.facts.mode import learns_statistics, mode_facts
 from bnlint.facts.numbers import Numbers
 from bnlint.facts.other_names import without_other_names
-from bnlint.facts.statistics import NormTensors, ranges_of
+from bnlint.facts.statistics import NormTensors, StatisticsFacts, ranges_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.exported import tensors_of_call
+from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.live import guarded, is_set, submodule
 from bnlint.tracing.norm_calls import module_uses_batch_statistics
 from bnlint.tracing.norms import has_torch_forward, is_frozen_batch_norm
 from bnlint.tracing.scripted import baked_training
@@ -53,7 +57,8 @@ class OwnFacts:
         if artifact.onnx is None:
             called = {call.layer for call in trace.norm_calls}
             self.layers = without_other_names(find_layers(artifact), artifact, called)
-        self._numbers = {path: self._numbers_of(layer) for path, layer in self.layers.items()}
+        self.unread: dict[str, str] = {}
+        self._numbers = {path: self._read(layer, self._numbers_of) for path, layer in self.layers.items()}
         self._some_call_trains = any(
             call.kind is NormKind.BATCH
             and call.uses_batch_statistics
@@ -63,7 +68,7 @@ class OwnFacts:
         self._of_layer: dict[str, dict[str, Any]] = {}
 
     @property
-    def numbers(self) -> Iterable[NumberFacts]:
+    def numbers(self) -> Iterable[Mapping[str, Any]]:
         """The statistics of each layer, those in an ONNX file that are not told apart among them."""
         hidden = {
             call.layer: number_facts(_not_told_apart(call.kind), Arithmetic(UNKNOWN))
@@ -76,7 +81,10 @@ class OwnFacts:
     def model_training(self) -> Maybe[bool]:
         """The training flag of the root module."""
         module = self._artifact.module
-        return module.training if module is not None and self._artifact.mode_known else UNKNOWN
+        if module is None or not self._artifact.mode_known:
+            return UNKNOWN
+        nothing: Maybe[bool] = UNKNOWN
+        return guarded(lambda: bool(module.training), nothing)
 
     def of_called(self, call: NormCall) -> dict[str, Any]:
         """The facts of the layer, operator or function that is called, by field name of `NormFacts`."""
@@ -89,19 +97,34 @@ class OwnFacts:
     def of_layer(self, layer: NormLayer) -> dict[str, Any]:
         """The facts of a layer that do not depend on the call, worked out once."""
         if layer.path not in self._of_layer:
-            numbers = self._numbers.get(layer.path) or self._numbers_of(layer)
-            self._of_layer[layer.path] = {**numbers, **self._of_module(layer)}
+            numbers = self._numbers.get(layer.path) or self._read(layer, self._numbers_of)
+            facts = {**numbers, **self._read(layer, self._of_module)}
+            self._of_layer[layer.path] = facts if layer.path not in self.unread else _unknown_of(layer)
         return self._of_layer[layer.path]
+
+    def _read(self, layer: NormLayer, look: Callable[[NormLayer], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What a look at a layer gives; unknown where the layer's own code raises, which is remembered."""
+        if layer.unread:
+            self.unread[layer.path] = layer.unread
+        if layer.path not in self.unread:
+            try:
+                return look(layer)
+            except BaseException as error:
+                pass_on(error)
+                if layer.module is None:
+                    raise
+                self.unread[layer.path] = described(error)
+        return _unknown_of(layer)
 
     def owner(self, path: str) -> nn.Module | None:
         """The module at a path; the root for one outside the module tree, `None` without a live model."""
         root = self._artifact.module
         try:
-            return root.get_submodule(path) if root is not None else None
-        except (AttributeError, RuntimeError):  # a module outside the module tree, or TorchScript
+            return submodule(root, path) if root is not None else None
+        except KeyError:  # a module outside the module tree
             return root
 
-    def _numbers_of(self, layer: NormLayer) -> NumberFacts:
+    def _numbers_of(self, layer: NormLayer) -> Mapping[str, Any]:
         eps = UNKNOWN if layer.configuration is None else layer.configuration["eps"]
         by_hand = layer.module is not None and computes_by_hand(layer.module)
         return number_facts(layer.tensors, Arithmetic(eps, by_hand, self._deploy_dtype))
@@ -114,12 +137,12 @@ class OwnFacts:
         facts["learns_statistics"] = learns_statistics(
             layer.kind,
             frozen=is_frozen_batch_norm(module),
-            training=module.training,
+            training=bool(module.training),
             model_training=self.model_training,
         )
         if layer.tensors.missing_statistic is not None and not has_torch_forward(module):
             facts["missing_statistic"] = UNKNOWN  # a class that normalises in its own way may need one alone
-        training: bool | None = module.training
+        training: bool | None = bool(module.training)
         if baked_training(module) is not None:
             if layer.tensors.running_mean is not None:  # without statistics every mode is the same
                 training = None
@@ -131,7 +154,7 @@ class OwnFacts:
     def _of_operator(self, call: NormCall) -> dict[str, Any]:
         """An operator of an exported program: its mode and numbers are arguments of the operator."""
         tensors = norm_tensors(tensors_of_call(call, self._trace.attributes))
-        arithmetic = Arithmetic(call.arguments.get("eps", UNKNOWN), deployed_in=self._deploy_dtype)
+        arithmetic = Arithmetic(_number(call.arguments.get("eps", UNKNOWN)), deployed_in=self._deploy_dtype)
         facts: dict[str, Any] = {**number_facts(tensors, arithmetic)}
         if call.node.meta.get("tensors_unknown"):
             facts |= {**number_facts(_not_told_apart(call.kind), arithmetic), "affine": UNKNOWN, "dtype": UNKNOWN}
@@ -163,7 +186,7 @@ class OwnFacts:
         names = ("running_mean", "running_var", "weight", "bias")
         tensors = norm_tensors({name: self._value(call.arguments.get(name)) for name in names})
         owner = self.owner(call.layer)
-        arithmetic = Arithmetic(call.arguments.get("eps", 1e-5), deployed_in=self._deploy_dtype)
+        arithmetic = Arithmetic(_number(call.arguments.get("eps", 1e-5)), deployed_in=self._deploy_dtype)
         facts: dict[str, Any] = {**number_facts(tensors, arithmetic)}
         facts |= {"class_name": getattr(call.node.target, "__name__", ""), "synchronised": False}
         facts["parameters_frozen"] = None
@@ -174,12 +197,26 @@ class OwnFacts:
         facts["missing_statistic"] = None  # as of an operator
         if owner is None:
             return facts
-        return {**facts, **mode_facts(call.kind, owner.training, self.model_training, call.uses_batch_statistics)}
+        return {
+            **facts,
+            **mode_facts(call.kind, is_set(owner, "training"), self.model_training, call.uses_batch_statistics),
+        }
 
     def _value(self, argument: object) -> object:
         if isinstance(argument, fx.Node) and argument.op == "get_attr":
             return self._trace.attributes.get(str(argument.target))
         return None
+
+
+def _unknown_of(layer: NormLayer) -> dict[str, Any]:
+    """The facts of a layer that cannot be read: its class, and what others ask of the numbers of each layer."""
+    names = (*StatisticsFacts.__annotations__, *GainFacts.__annotations__)
+    return {"class_name": type(layer.module).__name__, **dict.fromkeys(names, UNKNOWN)}
+
+
+def _number(argument: object) -> Maybe[float | None]:
+    """An argument of a call as a number; unknown where it is computed, or larger than a float can be."""
+    return UNKNOWN if argument is not None and number(argument) is None else number(argument)
 
 
 def _momentum_of(call: NormCall) -> Maybe[float | None]:

@@ -53,6 +53,7 @@ class FactTable:
         available: The sources of facts that were at hand.
         advice: What would supply one that was not, where the usual hint does not fit the target.
         reasons: Why a fact is unknown although all sources were at hand, by name of the fact: clauses.
+        unread: Why a layer cannot be read, by its path: what its own code raises.
     """
 
     model: ModelFacts
@@ -60,6 +61,7 @@ class FactTable:
     available: frozenset[Need] = frozenset()
     advice: Mapping[Need, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def why_unknown(names: Iterable[str], record: type, table: FactTable) -> str:

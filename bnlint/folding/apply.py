@@ -13,6 +13,7 @@ from bnlint.folding.copying import copied
 from bnlint.folding.plan import Plan
 from bnlint.folding.precision import cast_error
 from bnlint.folding.weights import Carrier, changed_carriers
+from bnlint.tracing.live import named_modules, submodule
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,17 @@ def apply_plan(model: nn.Module, plan: Plan) -> None:
     """
     for path, carrier in changed_carriers(model, plan).items():
         _write(carrier, carrier.weight)
-        _set_bias(model.get_submodule(path), cast_bias(carrier))
+        _set_bias(submodule(model, path), cast_bias(carrier))
     put_remainders(model, plan)
 
 
 def put_remainders(model: nn.Module, plan: Plan) -> None:
     """Put what remains in the place of each folded BatchNorm."""
     for fold in plan.folds:
-        remainder = fold.remainder.build(model.get_submodule(fold.layer))
+        remainder = fold.remainder.build(submodule(model, fold.layer))
         for path in (fold.layer, *fold.aliases):
             owner, _, name = path.rpartition(".")
-            model.get_submodule(owner)._modules[name] = remainder
+            submodule(model, owner)._modules[name] = remainder
 
 
 def folded_copy(model: nn.Module, plan: Plan, weights: Mapping[str, NewWeights]) -> nn.Module:
@@ -84,7 +85,7 @@ def folded_copy(model: nn.Module, plan: Plan, weights: Mapping[str, NewWeights])
         plan: The plan.
         weights: The new weights of its carriers, by path; the copy takes them over.
     """
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = dict(named_modules(model, once=False))
     memo: dict[int, object] = {}
     for path, new in weights.items():
         for own, tensor in zip(_own_tensors(modules[path]), (new.weight, new.bias), strict=True):
@@ -96,7 +97,7 @@ def folded_copy(model: nn.Module, plan: Plan, weights: Mapping[str, NewWeights])
         memo[id(layer)] = copy.deepcopy(remainder, memo) if fold.remainder.names else remainder
     given = set(memo)
     twin = copied(model, memo)
-    twins = dict(twin.named_modules(remove_duplicate=False))
+    twins = dict(named_modules(twin, once=False))
     for path, new in weights.items():
         weight, bias = _own_tensors(modules[path])
         if id(weight) not in given:  # a buffer, or a parameter of a class of its own

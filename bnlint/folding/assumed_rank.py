@@ -17,6 +17,7 @@ from bnlint.folding.plan import Plan
 from bnlint.folding.planner import make_plan
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.kinds import How
+from bnlint.tracing.live import submodule
 from bnlint.tracing.record import record
 from bnlint.tracing.trace import Trace
 
@@ -64,7 +65,7 @@ def _are_rows(inputs: Inputs) -> bool:
 
 def _sizes(model: nn.Module, plan: Plan) -> Iterator[int]:
     """Each number of channels among the folded layers: as many positions pass for channels."""
-    layers = (model.get_submodule(fold.layer) for fold in plan.folds)
+    layers = (submodule(model, fold.layer) for fold in plan.folds)
     yield from dict.fromkeys(layer.num_features for layer in layers if isinstance(layer, _BatchNorm))
 
 

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
 from bnlint.tracing.copying.atoms import ATOMIC_TYPES
 from bnlint.tracing.copying.functions import is_empty
 from bnlint.tracing.copying.reach import reached
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import named_modules
 
 _Module = TypeVar("_Module", bound=nn.Module)
 _CONTAINERS = frozenset({dict, OrderedDict, set, list})
@@ -36,7 +38,7 @@ def copied(model: _Module, memo: dict[int, Any]) -> _Module:
     Raises:
         NotAnalysedError: If it holds something that cannot be copied, such as a lock, or a weight of `weight_norm`.
     """
-    for module in nn.Module.modules(model):
+    for _, module in named_modules(model):
         for value in vars(module).values():
             if type(value) in _CONTAINERS and not value and id(value) not in memo:
                 memo[id(value)] = type(value)()
@@ -46,8 +48,9 @@ def copied(model: _Module, memo: dict[int, Any]) -> _Module:
         twin = copy.deepcopy(model, memo)
         functions.fill()
         return twin
-    except Exception as error:  # the classes of what it holds may raise anything
-        cause = f"The model cannot be copied, as `copy.deepcopy` does it: {type(error).__name__}: {first_line(error)}."
+    except BaseException as error:  # the classes of what it holds may raise anything
+        pass_on(error)
+        cause = f"The model cannot be copied, as `copy.deepcopy` does it: {described(error)}."
         raise NotAnalysedError(cause, "Take out what cannot be copied, and fold then.") from error
 
 

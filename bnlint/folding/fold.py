@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.artifacts.wrappers import inside_wrappers
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.folding.affine import affine_of
@@ -19,7 +19,10 @@ from bnlint.folding.randomness import refuse_randomness
 from bnlint.folding.settled import layers_are, require_eval_mode, settle
 from bnlint.tracing.copying.unwrapped import unwrapped
 from bnlint.tracing.devices import lacks_values
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs, as_inputs
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import members, submodule, tensors
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
 
@@ -75,6 +78,7 @@ class FoldResult:
         return self.proof is not None and self.proof.verified
 
 
+@looking_at_a_model("folded")
 def fold(
     model: nn.Module,
     inputs: object = None,
@@ -147,15 +151,14 @@ def _fold(
 def _prove(
     model: nn.Module, folded: nn.Module | None, planned: Plan, examples: Sequence[Inputs], planned_on: nn.Module
 ) -> Proof:
-    devices = {tensor.device.index or 0 for tensor in model.parameters() if tensor.is_cuda}
     try:
-        with torch.random.fork_rng(devices):  # dropout that ignores the mode draws from the state of the caller
-            return prove(model, folded, planned, examples, planned_on)
+        return prove(model, folded, planned, examples, planned_on)
     except BnlintError:
         raise
-    except Exception as error:  # the code of a model may raise anything
+    except BaseException as error:  # the code of a model may raise anything
+        pass_on(error)
         shapes = "; ".join(dict.fromkeys(map(str, examples)))
-        cause = f"The proof could not be run with {shapes}: {type(error).__name__}: {first_line(error)}."
+        cause = f"The proof could not be run with {shapes}: {described(error)}."
         raise NotAnalysedError(cause) from error
 
 
@@ -173,20 +176,19 @@ def _proof_inputs(example: Inputs, model: nn.Module) -> list[Inputs]:
 
 def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
     """Refuse what would fold a mistake into the weights for good."""
-    if any(lacks_values(tensor) and not tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+    if any(lacks_values(tensor) and not tensor.is_meta for tensor in tensors(model)):
         raise NotAnalysedError("The model has no weights: its tensors are fake.", "Load weights first.")
     for item in planned.folds:
         for path in (item.layer, *item.into):
-            layer = model.get_submodule(path)
-            if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
+            if any(tensor.is_meta for tensor in tensors(submodule(model, path))):
                 raise NotAnalysedError(f"{path} has no weights: it is on the meta device.", "Load weights first.")
-        layer = model.get_submodule(item.layer)
+        layer = submodule(model, item.layer)
         affine = affine_of(layer)
-        kept = (buffer for name, buffer in layer.named_buffers() if name != "num_batches_tracked")
+        kept = (buffer for name, buffer in members(layer, "_buffers").items() if name != "num_batches_tracked")
         numbers = (affine.scale, affine.shift, *kept)  # an infinite variance hides in a scale of 0
         if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
             raise NotAnalysedError(f"The statistics or the affine of {item.layer} are not finite.", "See BN502, BN503.")
-    fresh = [item.layer for item in planned.folds if _never_updated(model.get_submodule(item.layer))]
+    fresh = [item.layer for item in planned.folds if _never_updated(submodule(model, item.layer))]
     if fresh and not force:
         raise UsageError(
             f"{layers_are(fresh)} still at the initial statistics: no batch has updated them.",

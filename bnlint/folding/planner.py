@@ -10,6 +10,7 @@ import numpy
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnlint.artifacts.user_code import described
 from bnlint.folding.beside import Beside
 from bnlint.folding.downstream import Downstream
 from bnlint.folding.plan import Channels, Kept, Plan, PlannedFold, Side
@@ -18,7 +19,10 @@ from bnlint.folding.remainder import nodes_inside, remainder
 from bnlint.folding.upstream import Upstream
 from bnlint.folding.uses import Uses
 from bnlint.folding.wanted import Wanted, agreed
+from bnlint.tracing.failure import is_of_the_model
+from bnlint.tracing.interruption import is_interruption
 from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.live import guarded, named_modules
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.trace import NormCall, Trace
 
@@ -46,7 +50,7 @@ class _Planner:
         self._trace = trace
         self._uses = Uses(model, trace)
         self._paths: dict[int, list[str]] = defaultdict(list)
-        for path, module in model.named_modules(remove_duplicate=False):
+        for path, module in named_modules(model, once=False):
             self._paths[id(module)].append(path)
         self._inside = nodes_inside(trace)
         self._gone: set[fx.Node] = set()
@@ -62,7 +66,7 @@ class _Planner:
         while self._retry(kept, by_layer):
             pass
         self._kept += [Kept(layer, str(error), error.cause) for layer, error in kept.items()]
-        for path, module in self._model.named_modules():
+        for path, module in named_modules(self._model):
             if norm_kind(module) is NormKind.BATCH and path not in by_layer:
                 reason = "it is never called" if self._trace.complete else "its call could not be traced"
                 self._kept.append(Kept(path, reason, reason))
@@ -82,6 +86,10 @@ class _Planner:
             self._folds.append(self._fold(layer, calls, absorb))
         except CannotFoldError as error:
             return error
+        except BaseException as error:
+            if is_interruption(error) or not is_of_the_model(error):
+                raise
+            return CannotFoldError("code of the model raises where it is read: {}", described(error))
         self._gone.update(call.node for call in calls)
         return None
 
@@ -114,7 +122,7 @@ class _Planner:
         )
 
     def _aliases(self, layer: str) -> tuple[str, ...]:
-        module = self._model.get_submodule(layer)
+        module = self._uses.module(layer)
         return tuple(path for path in self._paths[id(module)] if path != layer)
 
     def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
@@ -138,8 +146,11 @@ class _Planner:
         for name in ("running_mean", "running_var"):  # a class with arithmetic of its own may do without one
             if not isinstance(getattr(module, name, None), Tensor):
                 raise CannotFoldError("it has no {}, so what it computes is not known", name)
-        if not isinstance(getattr(module, "eps", 1e-5), (Real, Tensor)):
-            raise CannotFoldError("its eps is a {}, which is no number", type(module.eps).__name__)
+        eps = getattr(module, "eps", 1e-5)
+        if not isinstance(eps, (Real, Tensor)):
+            raise CannotFoldError("its eps is a {}, which is no number", type(eps).__name__)
+        if guarded(lambda: float(eps), None) is None:
+            raise CannotFoldError("its eps is no number that a float can hold")
         self._require_own_arguments(call, module)
 
     def _require_own_arguments(self, call: NormCall, module: nn.Module) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.fold import FoldResult, fold
 from bnlint.folding.plan import Kept, Plan
@@ -20,6 +20,7 @@ from bnlint.folding.program_layers import with_layers
 from bnlint.folding.prove import output_error
 from bnlint.folding.reasons import EXPORTED_IN_TRAINING_MODE
 from bnlint.folding.settled import settle
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
@@ -39,6 +40,7 @@ class ProgramFold:
     notes: tuple[str, ...] = ()
 
 
+@looking_at_a_model("folded")
 def fold_program(
     program: ExportedProgram,
     inputs: object = None,
@@ -75,6 +77,7 @@ def fold_program(
         return ProgramFold(folded, _proved(layers.module, folded, result))
 
 
+@looking_at_a_model("folded")
 def plan_program(program: ExportedProgram, inputs: object = None, timeout: float = DEFAULT_TIMEOUT) -> Plan:
     """What folding would do with the BatchNorms of an exported program, by their paths in the original model.
 
@@ -110,6 +113,7 @@ def require_inference(kept: Sequence[Kept]) -> None:
         raise UsageError(cause, "Call model.eval() first, and export the model again.")
 
 
+@looking_at_a_model("exported")
 def export_folded(original: nn.Module, result: FoldResult) -> ProgramFold:
     """Export a folded module, and prove the program as well.
 
@@ -129,7 +133,7 @@ def export_folded(original: nn.Module, result: FoldResult) -> ProgramFold:
     try:
         program = torch.export.export(result.model, first.args, dict(first.kwargs), dynamic_shapes=free)
     except Exception as error:  # export runs the code of the model, and refuses much of it
-        cause = f"The folded model cannot be exported: {type(error).__name__}: {first_line(error)}."
+        cause = f"The folded model cannot be exported: {described(error)}."
         raise NotAnalysedError(cause, "Give an output that ends in .pt or .safetensors.") from error
     size = "any batch size" if program.range_constraints else "that batch size"
     with quiet_copies():
@@ -175,5 +179,5 @@ def _error(original: nn.Module, folded: ExportedProgram, result: FoldResult) -> 
     try:
         return output_error(original, folded.module(), result.inputs)
     except Exception as error:
-        cause = f"The folded program cannot be run: {type(error).__name__}: {first_line(error)}."
+        cause = f"The folded program cannot be run: {described(error)}."
         raise NotAnalysedError(cause, "Give inputs of the shapes that it is exported for.") from error

@@ -15,6 +15,9 @@ from bnlint.folding.plan import Plan, Side
 from bnlint.folding.variants import Variant, as_folded, as_it_is, dtype_of, in_double
 from bnlint.folding.weights import changed_carriers
 from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.live import named_modules, submodule
+from bnlint.tracing.live import tensors as module_tensors
+from bnlint.tracing.process_state import settings_kept
 
 ALGEBRA_TOLERANCE = 1e-8
 """Relative error of a fold done and run in float64; rounding alone stays orders of magnitude below."""
@@ -80,7 +83,7 @@ def prove(
     """
     base = original if planned_on is None else planned_on
     carriers = changed_carriers(base, plan)
-    own = {path for path, _ in original.named_modules()}
+    own = {path for path, _ in named_modules(original)}
     layers = [layer for layer in _comparable(plan) if layer in own]
     errors = dict.fromkeys(layers, 0.0)
     algebra = in_type = of_original = 0.0
@@ -161,7 +164,7 @@ def random_inputs(example: Inputs, model: nn.Module, seed: int = 0) -> Inputs:
         seed: Seed of the numbers.
     """
     generator = torch.Generator().manual_seed(seed)
-    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    device = next((tensor.device for tensor in module_tensors(model)), torch.device("cpu"))
 
     def fill(tensor: Tensor) -> Tensor:
         if tensor.is_floating_point():
@@ -182,7 +185,7 @@ def _run(variant: Variant, inputs: Inputs, layers: Sequence[str] = ()) -> tuple[
         lambda t: t.clone().to(variant.dtype) if t.is_floating_point() else t.clone(),
         (inputs.args, dict(inputs.kwargs)),
     )
-    with torch.no_grad(), _listening(variant.module, layers, samples), variant.running():
+    with settings_kept(), torch.no_grad(), _listening(variant.module, layers, samples), variant.running():
         result = variant.module(*args, **kwargs)
     return [leaf.double() for leaf in _tensors(result)], samples.of
 
@@ -216,7 +219,7 @@ class _Samples:
 @contextmanager
 def _listening(model: nn.Module, layers: Iterable[str], samples: _Samples) -> Iterator[None]:
     handles = [
-        model.get_submodule(layer).register_forward_hook(lambda _, __, output, layer=layer: samples.keep(layer, output))
+        submodule(model, layer).register_forward_hook(lambda _, __, output, layer=layer: samples.keep(layer, output))
         for layer in layers
     ]
     try:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from bnlint.artifacts.user_code import described
 from bnlint.folding.apply import apply_plan, put_remainders
 from bnlint.folding.own_code import may_notice
 from bnlint.folding.plan import Plan
@@ -22,6 +23,7 @@ from bnlint.tracing.axes import SAME_AXES
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import cpu_tensor, meta_tensor
 from bnlint.tracing.kinds import How, Role
+from bnlint.tracing.live import named_modules, submodule
 from bnlint.tracing.record import Record, record
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
@@ -71,7 +73,7 @@ def missed_layers(model: nn.Module, trace: Trace, plan: Plan, timeout: float) ->
     further: tuple[str, ...] = ()
     if run.error is not None:
         template = "the forward of {} needs it ({})"
-        owners, further = [_owner_of_error(run.error)], (str(run.error).partition("\n")[0],)
+        owners, further = [_owner_of_error(run.error)], (described(run.error),)
     else:
         template = "the forward of {} runs otherwise without it"
         owners = [_owner_of(node) for node in _first_difference(trace, run, plan)]
@@ -88,7 +90,7 @@ def _folded_structure(model: nn.Module, plan: Plan, values: bool) -> nn.Module:
         apply_plan(twin, plan)
         return twin
     for path in dict.fromkeys(path for fold in plan.folds for path in fold.into):
-        carrier = twin.get_submodule(path)
+        carrier = submodule(twin, path)
         weight = carrier.weight
         if (
             getattr(carrier, "bias", None) is None
@@ -119,7 +121,7 @@ def _owner_of_error(error: BaseException) -> str:
         if isinstance(module, nn.Module) and not frame.f_globals["__name__"].startswith("torch."):
             modules.append(module)
         step = step.tb_next
-    paths = {id(module): path for path, module in modules[0].named_modules()} if modules else {}
+    paths = {id(module): path for path, module in named_modules(modules[0])} if modules else {}
     return next((paths[id(module)] for module in reversed(modules) if paths.get(id(module))), "")
 
 

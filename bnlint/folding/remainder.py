@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from bnlint.folding.reasons import CannotFoldError
+from bnlint.tracing.live import children, is_set
 from bnlint.tracing.norms import has_torch_forward
 from bnlint.tracing.trace import NormCall, Trace
 
@@ -26,9 +27,10 @@ class Remainder:
     def build(self, layer: nn.Module) -> nn.Module:
         """The module that takes the place of the layer; it pickles without bnlint and keeps its children's names."""
         if not self.names:
-            return nn.Identity().train(bool(layer.training))
-        children = OrderedDict((name, layer.get_submodule(name)) for name in self.names)
-        return nn.Sequential(children).train(bool(layer.training))
+            return nn.Identity().train(is_set(layer, "training"))
+        inner = children(layer)
+        kept = OrderedDict((name, inner[name]) for name in self.names)
+        return nn.Sequential(kept).train(is_set(layer, "training"))
 
 
 def nodes_inside(trace: Trace) -> Mapping[str, Sequence[fx.Node]]:

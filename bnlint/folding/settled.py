@@ -20,9 +20,11 @@ from bnlint.folding.reasons import TRAINING_MODE
 from bnlint.folding.rehearsal import rehearsed_plan
 from bnlint.folding.within_precision import within_precision
 from bnlint.tracing.copying.unwrapped import unwrapped
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
+from bnlint.tracing.sound_tree import sound_tree
 from bnlint.tracing.trace import Trace
 
 
@@ -43,6 +45,7 @@ class Settled:
     plan: Plan
 
 
+@looking_at_a_model("folded")
 def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEOUT) -> Plan:
     """Decide what can be folded into what.
 
@@ -55,6 +58,7 @@ def plan(model: nn.Module, inputs: object = None, timeout: float = DEFAULT_TIMEO
         The verdict on every BatchNorm: what `bnlint.fold` would do with it.
     """
     model = unwrapped(model).module
+    _require_readable(model)
     trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
     return settled_plan(model, trace, timeout)
 
@@ -96,10 +100,17 @@ def settle(model: nn.Module, inputs: object, *, as_graph: bool = False, timeout:
 
 
 def _trace(model: nn.Module, inputs: object, timeout: float) -> tuple[Trace, Inputs]:
+    _require_readable(model)
     trace = trace_module(model, None if inputs is None else as_inputs(inputs), timeout)
     if trace.how not in (How.RECORDED, How.RECORDED_WITH_VALUES) or trace.example is None:
         raise NotAnalysedError(f"The model cannot be folded, since it could not be run: {trace.reason}.")
     return trace, trace.example
+
+
+def _require_readable(model: nn.Module) -> None:
+    for path, why in sound_tree(model).unread.items():
+        what = f"`{path}`" if path else "It"
+        raise NotAnalysedError(f"The model cannot be folded. {what} cannot be read: {why}.")
 
 
 def require_eval_mode(planned: Plan) -> None:

@@ -10,6 +10,8 @@ from torch.nn.utils import parametrize
 
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.tracing.devices import wraps_values
+from bnlint.tracing.live import children, guarded, members, named_modules
+from bnlint.tracing.live import tensors as module_tensors
 from bnlint.tracing.norms import has_replaced_forward, has_torch_forward
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
@@ -34,7 +36,7 @@ class Uses:
     """
 
     def __init__(self, model: nn.Module, trace: Trace) -> None:
-        self._modules: dict[str, nn.Module] = dict(model.named_modules())
+        self._modules: dict[str, nn.Module] = dict(named_modules(model))
         self._calls: dict[int, list[fx.Node]] = defaultdict(list)
         self._readers: dict[int, set[fx.Node]] = defaultdict(set)
         self._owners: dict[int, set[str]] = defaultdict(set)
@@ -47,17 +49,16 @@ class Uses:
                 self._readers[_storage(target)].update(node.users)
             self._read(node, trace)
         for path, module in self._modules.items():
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None:
-                    self._owners[_storage(tensor)].add(path)
+            for tensor in module_tensors(module, recurse=False):
+                self._owners[_storage(tensor)].add(path)
 
     def _read(self, node: fx.Node, trace: Trace) -> None:
         """What a call reads besides its arguments and the layer's own tensors: the tensors of its children, say."""
         others = (*node.meta.get("replaced", ()), *node.meta.get("also_reads", ()))
         tensors = [trace.attributes.get(str(other.target)) for other in others]
         if node.op == "call_module":
-            for child in trace.attributes[str(node.target)].children():
-                tensors += [*child.parameters(), *child.buffers()]
+            for child in children(trace.attributes[str(node.target)]).values():
+                tensors += module_tensors(child)
         for tensor in tensors:
             if isinstance(tensor, Tensor):
                 self._readers[_storage(tensor)].add(node)
@@ -71,6 +72,8 @@ class Uses:
         module = self._modules.get(path)
         if module is None:
             raise CannotFoldError("{} is not in the module tree", path)
+        if not _is_at(self._modules[""], path, module):
+            raise CannotFoldError("{} has a name that `get_submodule` cannot follow", path)
         return module
 
     def require_plain(self, path: str) -> nn.Module:
@@ -107,9 +110,10 @@ class Uses:
         if parametrize.is_parametrized(module):
             raise CannotFoldError("{} is parametrised: call torch.nn.utils.parametrize.remove_parametrizations", path)
         _require_plain_tensors(path, module)
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-            if tensor is None:
-                continue
+        own = {**members(module, "_parameters"), **members(module, "_buffers")}
+        for name, tensor in own.items():
+            if not isinstance(tensor, Tensor):
+                raise CannotFoldError("{}.{} is no tensor", path, name)
             others = self._owners[_storage(tensor)] - {path}
             if others:
                 raise CannotFoldError("{}.{} is shared with {}", path, name, min(others))
@@ -148,6 +152,13 @@ class Uses:
         return [user for user in node.users if not _reads_shape_only(user, node)]
 
 
+def _is_at(model: nn.Module, path: str, module: nn.Module) -> bool:
+    found: nn.Module | None = model
+    for name in path.split(".") if path else ():
+        found = None if found is None else members(found, "_modules").get(name)
+    return found is module
+
+
 def _require_plain_tensors(path: str, module: nn.Module) -> None:
     for name in _TENSORS:
         value = getattr(module, name, None)
@@ -179,9 +190,5 @@ def _reads_shape_only(user: fx.Node, node: fx.Node) -> bool:
 
 
 def _storage(tensor: Tensor) -> int:
-    if tensor.is_meta:
-        return id(tensor)
-    try:
-        return tensor.untyped_storage().data_ptr() or id(tensor)
-    except (RuntimeError, NotImplementedError, ValueError):  # no storage of its own, or none yet (lazy)
-        return id(tensor)
+    """What two tensors have in common that share their values; there may be no storage, or none yet (lazy)."""
+    return guarded(lambda: 0 if tensor.is_meta else tensor.untyped_storage().data_ptr(), 0) or id(tensor)

@@ -17,6 +17,7 @@ from bnlint.folding.weights import Carrier
 from bnlint.tracing.copying.isolation import isolated
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import cloned_tensor
+from bnlint.tracing.live import named_modules, parameters, submodule, tensors
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def as_folded(model: nn.Module, plan: Plan, carriers: Mapping[str, Carrier], *, 
     memo = _shared(model, exactly)
     made: dict[int, Callable[[], Tensor]] = {}
     for path, carrier in carriers.items():
-        module = model.get_submodule(path)
+        module = submodule(model, path)
         for name, make in _makers(carrier, exactly).items():
             own = getattr(module, name, None)
             if isinstance(own, Tensor):
@@ -89,7 +90,7 @@ def as_folded(model: nn.Module, plan: Plan, carriers: Mapping[str, Carrier], *, 
     copied = _copied(model, memo)
     twin = copied.module
     for path, carrier in carriers.items():
-        module = twin.get_submodule(path)
+        module = submodule(twin, path)
         if carrier.bias is not None and getattr(module, "bias", None) is None:
             module.bias = nn.Parameter(torch.empty_like(carrier.bias))
             made[id(module.bias)] = _makers(carrier, exactly)["bias"]
@@ -99,8 +100,7 @@ def as_folded(model: nn.Module, plan: Plan, carriers: Mapping[str, Carrier], *, 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
     """The data type of the first floating-point tensor of a model; float32 where there is none."""
-    tensors = (*model.parameters(), *model.buffers())
-    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+    return next((tensor.dtype for tensor in tensors(model) if tensor.is_floating_point()), torch.float32)
 
 
 def _makers(carrier: Carrier, exactly: bool) -> dict[str, Callable[[], Tensor]]:
@@ -119,9 +119,10 @@ def _copied(model: nn.Module, known: Mapping[int, object]) -> StructuralCopy:
 
 def _shared(model: nn.Module, in_double: bool) -> dict[int, object]:
     """What a copy does not copy: the parameters; and what must be in float64 from the start, since it is written to."""
-    memo: dict[int, object] = {id(parameter): parameter for parameter in model.parameters()}
+    memo: dict[int, object] = {id(parameter): parameter for parameter in parameters(model)}
     if in_double:
-        memo |= {id(buffer): buffer.double() for buffer in model.buffers() if is_narrow(buffer)}
-        scripted = [module for module in model.modules() if isinstance(module, torch.jit.ScriptModule)]
+        buffers = (tensor for tensor in tensors(model) if not isinstance(tensor, nn.Parameter))
+        memo |= {id(buffer): buffer.double() for buffer in buffers if is_narrow(buffer)}
+        scripted = [module for _, module in named_modules(model) if isinstance(module, torch.jit.ScriptModule)]
         memo |= {id(module): copy.deepcopy(module).double() for module in scripted}  # no call of theirs can be seen
     return memo

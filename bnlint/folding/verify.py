@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
 from bnlint.folding.fold import FoldResult, fold
 from bnlint.folding.program import fold_program, quiet_copies
 from bnlint.folding.program_layers import with_layers
 from bnlint.folding.prove import output_error
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
 _ROUNDINGS = 4
@@ -71,7 +73,7 @@ def verify(
     else:
         as_graph = isinstance(folded, fx.GraphModule) and not isinstance(original, fx.GraphModule)
         again = fold(original, inputs, force=True, as_graph=as_graph, verify_inputs=verify_inputs, timeout=timeout)
-        module, expected = original, again.model.state_dict()
+        module, expected = original, _weights(again.model)
     if again.proof is None or not again.verified:
         raise NotAnalysedError("The original cannot be folded again: the proof fails.")
     tolerance = again.proof.tolerance
@@ -91,7 +93,8 @@ def verify(
 
 def _weights(folded: nn.Module | ExportedProgram | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     if isinstance(folded, nn.Module):
-        return folded.state_dict()
+        with looking_at_a_model("compared"):
+            return folded.state_dict()
     return dict(folded.state_dict) if isinstance(folded, ExportedProgram) else folded
 
 
@@ -148,6 +151,7 @@ def _error(original: nn.Module, candidate: nn.Module, inputs: Sequence[Inputs]) 
     try:
         with quiet_copies():
             return output_error(original, candidate, inputs)
-    except Exception as error:  # the code of a model may raise anything
-        cause = f"The folded model cannot be run: {type(error).__name__}: {first_line(error)}."
+    except BaseException as error:  # the code of a model may raise anything
+        pass_on(error)
+        cause = f"The folded model cannot be run: {described(error)}."
         raise NotAnalysedError(cause) from error

@@ -15,6 +15,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from bnlint.folding.affine import Affine, affine_of
 from bnlint.folding.plan import Change, Plan, Side
+from bnlint.tracing.live import named_modules
 
 _BLOCK = 1 << 16
 """Values of a block on the CPU: half a mebibyte in float64, about what the second-level cache of a core holds."""
@@ -160,7 +161,7 @@ def changed_carriers(model: nn.Module, plan: Plan) -> dict[str, Carrier]:
     among the carriers that are left.
     """
     carriers: dict[str, Carrier] = {}
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = dict(named_modules(model, once=False))
     for fold in plan.folds:
         changed = carriers.get(fold.layer)
         tensors = () if changed is None or changed.bias is None else (changed.exact(), changed.bias)

@@ -12,6 +12,7 @@ from bnlint.folding.plan import Plan
 from bnlint.folding.precision import beyond_precision
 from bnlint.folding.weights import Carrier, changed_carriers
 from bnlint.tracing.devices import lacks_values
+from bnlint.tracing.live import submodule, tensors
 
 Replan = Callable[[Mapping[str, tuple[str, ...]]], Plan]
 """Makes the plan again, with layers that must stay, each with the reason as a template and its names."""
@@ -45,5 +46,4 @@ def _errors(carriers: Mapping[str, Carrier]) -> dict[str, tuple[torch.dtype, flo
 
 def _lacks_weights(model: nn.Module, plan: Plan) -> bool:
     paths = {path for fold in plan.folds for path in (fold.layer, *fold.into)}
-    modules = [model.get_submodule(path) for path in paths]
-    return any(lacks_values(tensor) for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    return any(lacks_values(tensor) for path in paths for tensor in tensors(submodule(model, path)))

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
 from bnlint.folding.place import Staged, cannot_be_written
 from bnlint.folding.record import FileRecord, FoldRecord
+from bnlint.tracing.door import looking_at_a_model
 
 _WEIGHTS_ALONE = "Give an output that ends in .safetensors to write its weights alone."
 
@@ -116,7 +117,9 @@ def _mebibytes(number: int) -> str:
 
 
 def _state(model: nn.Module | ExportedProgram) -> Mapping[str, Any]:
-    return model.state_dict if isinstance(model, ExportedProgram) else model.state_dict()
+    with looking_at_a_model("saved"):
+        state: Mapping[str, Any] = model.state_dict if isinstance(model, ExportedProgram) else model.state_dict()
+    return state
 
 
 def _flush(stream: IO[bytes]) -> None:
@@ -141,10 +144,10 @@ def _save_by(save: Callable[[Any, IO[bytes]], None], value: Any, stream: IO[byte
         save(value, stream)
     except OSError:
         raise
-    except Exception as error:  # pickling runs the code of the model; a full disk shows as a RuntimeError too
+    except BaseException as error:  # pickling runs the code of the model; a full disk shows as a RuntimeError too
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
-        cause = f"The folded model cannot be saved: {type(error).__name__}: {first_line(error)}."
+        cause = f"The folded model cannot be saved: {described(error)}."
         raise NotAnalysedError(cause, hint) from error
 
 

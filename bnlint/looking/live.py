@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -24,11 +26,14 @@ from bnlint.running.observe import Request, observe
 from bnlint.running.padding import as_padding
 from bnlint.tracing.contradictions import of_onnx, of_program
 from bnlint.tracing.copying.unwrapped import unwrapped
+from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.exported import trace_exported
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
+from bnlint.tracing.live import is_a
 from bnlint.tracing.program import looking_into, trace_program
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
+from bnlint.tracing.sound_tree import sound_tree
 from bnlint.tracing.trace import Trace
 
 
@@ -45,10 +50,12 @@ def trace(model: nn.Module | ExportedProgram, inputs: object = None, timeout: fl
 
     Raises:
         UsageError: If `inputs` cannot be understood.
+        NotAnalysedError: If the modules of the model cannot be listed.
     """
-    if isinstance(model, ExportedProgram):
+    if is_a(model, ExportedProgram):
         return trace_exported(model)
-    return trace_module(unwrapped(model).module, _given(inputs), _limit(timeout))
+    with looking_at_a_model("traced"):
+        return trace_module(unwrapped(cast(nn.Module, model)).module, _given(inputs), _limit(timeout))
 
 
 def artifact_of(model: object) -> Artifact:
@@ -57,14 +64,13 @@ def artifact_of(model: object) -> Artifact:
     Raises:
         UsageError: If it is neither a module nor an exported program.
     """
-    if not isinstance(model, (nn.Module, ExportedProgram)):
-        cause = (
-            f"The target is a {type(model).__name__}: give a module, an exported program, a path or an import string."
-        )
-        raise UsageError(cause, "Save a state_dict to a file and name the file.")
-    if isinstance(model, ExportedProgram):
-        return Artifact(type(model).__name__, "exported_program", live_program=model, tensors=model.state_dict)
-    return Artifact(type(inside_wrappers(model)).__name__, "module", module=model)
+    name = type(model).__name__
+    if is_a(model, ExportedProgram):
+        return Artifact(name, "exported_program", live_program=model, tensors=model.state_dict)
+    if is_a(model, nn.Module):
+        return Artifact(type(inside_wrappers(model)).__name__, "module", module=model)
+    cause = f"The target is a {name}: give a module, an exported program, a path or an import string."
+    raise UsageError(cause, "Save a state_dict to a file and name the file.")
 
 
 def look_at(artifact: Artifact, options: CheckOptions) -> Seen:
@@ -79,20 +85,21 @@ def look_at(artifact: Artifact, options: CheckOptions) -> Seen:
         NotAnalysedError: If a file of inputs cannot be read.
     """
     given, request = _given(options.inputs), _request(options)
-    if artifact.module is not None:
-        artifact = replace(artifact, module=unwrapped(artifact.module).module)
     options.tell("tracing")
+    unread: Mapping[str, str] = {}
+    if artifact.module is not None:
+        found = sound_tree(unwrapped(artifact.module).module)
+        artifact, unread = replace(artifact, module=found.model), found.unread
     if artifact.program is not None:
         traced = trace_program(artifact.program)
     elif artifact.onnx is not None:
         from bnlint.tracing.onnx import trace_onnx
 
         traced = trace_onnx(artifact.onnx)
-    elif artifact.module is not None and not artifact.vetted:
-        traced = trace_module(artifact.module, given, _limit(options.timeout), values=False)
+    elif artifact.module is not None:
+        traced = trace_module(artifact.module, given, _limit(options.timeout), values=artifact.vetted)
     else:
-        code = artifact.module if artifact.module is not None else artifact.live_program
-        traced = NO_TRACE if code is None else trace(code, given, options.timeout)
+        traced = NO_TRACE if artifact.live_program is None else trace_exported(artifact.live_program)
     module = artifact.module
     seen = NOTHING if module is None else observe(module, request, given, traced.example, options.tell)
     options.tell("facts")
@@ -101,7 +108,15 @@ def look_at(artifact: Artifact, options: CheckOptions) -> Seen:
     failed = seen.failed if module is not None else nothing_to_run(options, table)
     if given is not None and module is not None and traced.how in (How.NONE, How.PARTIAL, How.SYMBOLIC):
         failed = (f"The model could not be run with the input that was given: {traced.reason}.", *failed)
-    return Seen(table, _coverage(artifact, traced, table, (*seen.notes, *unused_input(artifact, options))), failed)
+    notes = (*_unread({**unread, **table.unread}), *seen.notes, *unused_input(artifact, options))
+    return Seen(table, _coverage(artifact, traced, table, notes), failed)
+
+
+def _unread(why: Mapping[str, str]) -> Iterator[str]:
+    """A note for each module of which nothing could be told."""
+    for path, reason in why.items():
+        what = f"`{path}`" if path else "The model itself"
+        yield f"{what} cannot be read ({reason}), so that what is true of it is unknown."
 
 
 def _looking_into(artifact: Artifact) -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_map_only
 
 from bnlint.tracing.infer_inputs import first_layers
 from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.live import named_modules
 
 
 def with_values(inputs: Inputs, seed: int = 0) -> Inputs:
@@ -97,7 +98,7 @@ def batch_axis_unknown(model: nn.Module, inputs: Inputs) -> str:
 
 
 def _sequence_layers(model: nn.Module) -> list[nn.RNNBase | nn.MultiheadAttention]:
-    return [module for module in model.modules() if isinstance(module, (nn.RNNBase, nn.MultiheadAttention))]
+    return [module for _, module in named_modules(model) if isinstance(module, (nn.RNNBase, nn.MultiheadAttention))]
 
 
 def _rank_without_samples(model: nn.Module) -> int:

@@ -17,6 +17,8 @@ from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import cloned_tensor
 from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.live import members, named_modules
+from bnlint.tracing.live import tensors as module_tensors
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.watchdog import OutOfTime, run_with_limit
 
@@ -38,14 +40,14 @@ class RunningCopy:
         self._copied = StructuralCopy(model, cloned_tensor)
         self._deadline = deadline
         self.module = self._copied.module
-        tensors = [*self.module.parameters(), *self.module.buffers()]
+        tensors = module_tensors(self.module)
         self.device = next((tensor.device for tensor in tensors), torch.device("cpu"))
         self.dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
         self._buffers = [
             (module, name, buffer, buffer.clone())
             for module in self._copied.modules
-            for name, buffer in module._buffers.items()
-            if buffer is not None
+            for name, buffer in members(module, "_buffers").items()
+            if isinstance(buffer, Tensor)
         ]
 
     def modules(self) -> dict[str, nn.Module]:
@@ -109,9 +111,9 @@ class RunningCopy:
 
 def why_not(model: nn.Module) -> str:
     """Why a model cannot be copied for a run; empty where it can."""
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+    if any(isinstance(module, torch.jit.ScriptModule) for _, module in named_modules(model)):
         return "a TorchScript module cannot be copied for a run"
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = module_tensors(model)
     if any(isinstance(tensor, UninitializedTensorMixin) for tensor in tensors):
         return "its weights get their shapes at the first forward, which has not been"
     if any(map(lacks_values, tensors)):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.tracing.infer_inputs import required_parameters
 from bnlint.tracing.inputs import Inputs, read_values
@@ -46,7 +46,7 @@ def batches(model: nn.Module, data: object, limit: int) -> Iterator[Inputs]:
         except BnlintError:
             raise
         except Exception as error:  # the code of the user's loader may raise anything
-            cause = f"The data cannot be read: {type(error).__name__}: {first_line(error)}."
+            cause = f"The data cannot be read: {described(error)}."
             raise NotAnalysedError(cause) from error
         yield inputs_of(model, batch)
 

@@ -14,7 +14,8 @@ from bnlint.running.copies import RunningCopy
 from bnlint.running.observations import DryRun
 from bnlint.tracing.failure import describe
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.watchdog import OutOfTime
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import attribute
 
 T = TypeVar("T")
 
@@ -55,7 +56,8 @@ def _try(reasons: dict[str, str], name: str, observe: Callable[[], T]) -> T | No
         return observe()
     except CannotTell as reason:
         why = str(reason)
-    except (Exception, SystemExit, OutOfTime) as error:
+    except BaseException as error:
+        pass_on(error)
         why = describe(error)
     reasons[name] = f"{_SUBJECTS[name]} could not be observed: {why}"
     return None
@@ -78,7 +80,7 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 def _statistics(running: RunningCopy) -> Iterator[tuple[str, list[Tensor]]]:
     for path, module in running.modules().items():
-        values = [getattr(module, name, None) for name in ("running_mean", "running_var")]
+        values = [attribute(module, name) for name in ("running_mean", "running_var")]
         tensors = [value for value in values if isinstance(value, Tensor)]
         if tensors:
             yield path, tensors
@@ -99,6 +101,6 @@ def _updates(running: RunningCopy, inputs: Inputs) -> dict[str, int]:
 
 def _counters(running: RunningCopy) -> Iterator[tuple[str, int]]:
     for path, module in running.modules().items():
-        counter = getattr(module, "num_batches_tracked", None)
+        counter = attribute(module, "num_batches_tracked")
         if isinstance(counter, Tensor):
             yield path, int(counter)

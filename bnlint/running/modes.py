@@ -8,8 +8,10 @@ from bnlint.running.observations import Modes
 from bnlint.tracing.copying.isolation import isolated
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import meta_tensor
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import named_modules
 from bnlint.tracing.process_state import process_state_kept
-from bnlint.tracing.watchdog import OutOfTime, run_with_limit
+from bnlint.tracing.watchdog import run_with_limit
 
 _PATIENCE = 5.0
 """Seconds for setting flags; code of the model's own may loop."""
@@ -26,23 +28,24 @@ def observe_modes(model: nn.Module) -> Modes | None:
     Returns:
         The flags, or `None` where the model's own `train()` or `eval()` fails.
     """
-    modules = dict(model.named_modules())
+    modules = dict(named_modules(model))
     if not any(map(_has_own_mode, modules.values())):
         return Modes(dict.fromkeys(modules, False), dict.fromkeys(modules, True), {})
     try:
         copied = StructuralCopy(model, meta_tensor)
         with process_state_kept(), isolated(copied, values=False):
             return run_with_limit(_PATIENCE, _ask, copied.module)
-    except (Exception, SystemExit, OutOfTime):
+    except BaseException as error:
+        pass_on(error)
         return None
 
 
 def _ask(copied: nn.Module) -> Modes:
-    modules = dict(copied.named_modules())
+    modules = dict(named_modules(copied))
     copied.train()
-    after_train = {path: module.training for path, module in modules.items()}
+    after_train = {path: bool(module.training) for path, module in modules.items()}
     copied.eval()
-    after_eval = {path: module.training for path, module in modules.items()}
+    after_eval = {path: bool(module.training) for path, module in modules.items()}
     holders = {path: _holder(modules, path) for path, training in after_eval.items() if training}
     return Modes(after_eval, after_train, holders)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bnlint.errors import BnlintError
+from bnlint.artifacts.user_code import described
+from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.running.batches import with_values
 from bnlint.running.copies import RunningCopy, why_not
 from bnlint.running.data import batches
@@ -20,7 +21,8 @@ from bnlint.running.observations import DataRun, DryRun, Observations, PaddingRu
 from bnlint.running.padding import Padding, observe_padding
 from bnlint.tracing.failure import describe
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.watchdog import OutOfTime
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import guarded
 
 
 @dataclass(frozen=True)
@@ -88,29 +90,36 @@ class _Seen:
 
 def _run(model: nn.Module, request: Request, inputs: Inputs | None) -> _Seen:
     seen = _Seen([], [])
-    obstacle = why_not(model) or ("" if inputs is not None else "no input is known")
+    obstacle = _obstacle(model) or ("" if inputs is not None else "no input is known")
     if obstacle or inputs is None:
-        seen.failed.append(f"The model was not run: {obstacle}.")
-        parts = ("moved_in_eval", "batch_dependence", "updates")
-        reasons = dict.fromkeys(parts, f"the model was not run: {obstacle}")
-        seen.dry_run, seen.padding = DryRun(reasons=reasons), PaddingRun() if request.padding else None
-        return seen
+        return _not_run(request, obstacle)
     inputs = with_values(inputs)
     if request.padding:
         try:
             seen.padding = PaddingRun(observe_padding(_copy(model, request), inputs, request.padding))
-        except BnlintError:
+        except UsageError:
             raise
-        except (Exception, SystemExit, OutOfTime) as error:
+        except BaseException as error:
+            pass_on(error)
             seen.failed.append(f"The padding could not be tried: {describe(error)}.")
             seen.padding = PaddingRun()
-    seen.dry_run = observe_run(_copy(model, request), inputs, training_step=request.run)
+    try:
+        seen.dry_run = observe_run(_copy(model, request), inputs, training_step=request.run)
+    except NotAnalysedError as error:
+        return _not_run(request, error.cause)
     (seen.failed if seen.dry_run.moved_in_eval is None else seen.notes).extend(seen.dry_run.notes)
     return seen
 
 
+def _not_run(request: Request, why: str) -> _Seen:
+    parts = ("moved_in_eval", "batch_dependence", "updates")
+    reason = f"the model was not run: {why.rstrip('.')}"
+    padding = PaddingRun() if request.padding else None
+    return _Seen([], [f"T{reason[1:]}."], DryRun(reasons=dict.fromkeys(parts, reason)), padding)
+
+
 def _data(model: nn.Module, request: Request, seen: _Seen, tell: Callable[[str], None]) -> DataRun:
-    obstacle = why_not(model)
+    obstacle = _obstacle(model)
     if obstacle:
         seen.failed.append(f"The data could not be run: {obstacle}.")
         return DataRun()
@@ -121,12 +130,17 @@ def _data(model: nn.Module, request: Request, seen: _Seen, tell: Callable[[str],
             bytes_seen.extend(tensor.dtype for tensor in batch.tensors() if tensor.dtype is torch.uint8)
             yield batch
 
-    running = _copy(model, request)
+    try:
+        running = _copy(model, request)
+    except NotAnalysedError as error:
+        seen.failed.append(f"The data could not be run: {error.cause}")
+        return DataRun()
     try:
         found = observe_drift(running, inputs(), lambda number: tell(f"data, batch {number} of {request.data_batches}"))
     except BnlintError:
         raise
-    except (Exception, SystemExit, OutOfTime) as error:
+    except BaseException as error:
+        pass_on(error)
         hint = " Convert the data to float as your preprocessing does." if bytes_seen else ""
         seen.failed.append(f"The data could not be run: {describe(error)}.{hint}")
         return DataRun()
@@ -139,4 +153,19 @@ def _data(model: nn.Module, request: Request, seen: _Seen, tell: Callable[[str],
 
 
 def _copy(model: nn.Module, request: Request) -> RunningCopy:
-    return RunningCopy(model, time.monotonic() + request.timeout)
+    """A copy to run.
+
+    Raises:
+        NotAnalysedError: If something of the model cannot be copied.
+    """
+    try:
+        return RunningCopy(model, time.monotonic() + request.timeout)
+    except BnlintError:
+        raise
+    except BaseException as error:
+        pass_on(error)
+        raise NotAnalysedError(f"The model cannot be copied for a run: {described(error)}.") from error
+
+
+def _obstacle(model: nn.Module) -> str:
+    return guarded(lambda: why_not(model), "its tensors cannot be asked what they are")

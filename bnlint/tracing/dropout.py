@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from bnlint.tracing.arguments import argument
 from bnlint.tracing.kinds import Role
+from bnlint.tracing.live import attribute, is_set
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.source import location, location_of_call
 
@@ -80,7 +81,7 @@ def dropout_of(node: fx.Node, attributes: Mapping[str, Any]) -> Dropout | None:
         return None
     if node.op == "call_module":
         module = attributes[str(node.target)]
-        return _of_module(module, node.meta.get("training", module.training))
+        return _of_module(module, node.meta.get("training", is_set(module, "training")))
     name = operator_name(node.target)
     is_attention = node.meta["role"] is Role.ATTENTION
     if is_attention and name not in _FUNCTIONS:
@@ -104,7 +105,7 @@ def place_of_call(node: fx.Node) -> str:
 
 def _of_module(module: nn.Module, training: bool) -> Dropout:
     names = {base.__name__ for base in type(module).__mro__}
-    values = (getattr(module, name, None) for name in ("p", "drop_prob", "dropout"))
+    values = (attribute(module, name) for name in ("p", "drop_prob", "dropout"))
     probability = next((value for value in values if isinstance(value, (int, float))), None)
     unknown = "_DropoutNd" in names and probability is None
     changes = "_DropoutNd" in names and names.isdisjoint(_VARIANCE_KEPT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import inspect
 import operator
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.multiprocessing.reductions import StorageWeakRef  # keeps an address from being used again
 
 from bnlint.tracing.kinds import Role
+from bnlint.tracing.live import positional_parameters
 from bnlint.tracing.source import Frame
 
 PLAIN = (type(None), bool, int, float, complex, str, torch.dtype, torch.device, torch.memory_format, torch.layout)
@@ -171,11 +171,7 @@ class GraphBuilder:
 
 def argument_names(module: nn.Module, count: int) -> list[str]:
     """Names for the positional inputs of a module: those of its `forward`, as far as they go."""
-    try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (TypeError, ValueError):
-        parameters = {}.values()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [parameter.name for parameter in positional_parameters(module)]
     return [names[index] if index < len(names) else f"input_{index}" for index in range(count)]
 
 

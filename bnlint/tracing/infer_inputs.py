@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnlint.text import text_of
 from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import attribute, children, named_modules, parameters, positional_parameters
 from bnlint.tracing.whole_layers import is_whole
 
 BATCH = 2
@@ -44,7 +47,7 @@ def guesses(model: nn.Module) -> Iterator[Inputs]:
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
     dtype = _float_dtype(model)
-    for part in (model, *model.children()):
+    for part in (model, *children(model).values()):
         yield from _made(_from_configuration(part, dtype))
     for module in filter(is_whole, first_layers(model)):
         yield from _made((shape, kind or dtype) for shape, kind in _from_layer(module))
@@ -54,7 +57,8 @@ def _made(described: Iterator[tuple[tuple[int, ...], torch.dtype]]) -> list[Tens
     """Tensors as described; none of a layer or a configuration whose attributes are missing or of another kind."""
     try:
         return [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in described]
-    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):
+    except BaseException as error:
+        pass_on(error)
         return []
 
 
@@ -62,7 +66,7 @@ def _arrangements(model: nn.Module, tensor: Tensor) -> Iterator[Inputs]:
     """The same tensor as the one argument, as several, or as a list of samples."""
     required = required_parameters(model)
     first_name = required[0].name if required else ""
-    annotation = str(required[0].annotation).lower() if required else ""
+    annotation = text_of(required[0].annotation).lower() if required else ""
     if "list" in annotation or first_name in ("images", "batched_inputs"):
         samples = [torch.empty(tensor.shape[1:], dtype=tensor.dtype, device="meta") for _ in range(BATCH)]
         yield Inputs((samples,), assumed=True)
@@ -72,25 +76,20 @@ def _arrangements(model: nn.Module, tensor: Tensor) -> Iterator[Inputs]:
 
 def required_parameters(model: nn.Module) -> list[inspect.Parameter]:
     """The positional parameters of a model's `forward` that have no default."""
-    try:
-        parameters = inspect.signature(model.forward).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p for p in parameters if p.kind in positional and p.default is p.empty]
+    return [p for p in positional_parameters(model) if p.default is p.empty]
 
 
 def _float_dtype(model: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return next((p.dtype for p in parameters(model) if p.is_floating_point()), torch.float32)
 
 
 def _from_configuration(model: nn.Module, dtype: torch.dtype) -> Iterator[tuple[tuple[int, ...], torch.dtype]]:
     for name in ("pretrained_cfg", "default_cfg"):
-        configuration = getattr(model, name, None)
+        configuration = attribute(model, name)
         size = _entry(configuration, "input_size")
         if isinstance(size, (tuple, list)) and all(isinstance(n, int) for n in size):
             yield (BATCH, *size), dtype
-    configuration = getattr(model, "config", None)
+    configuration = attribute(model, "config")
     if isinstance(_entry(configuration, "vocab_size"), int):
         yield (BATCH, 16), torch.int64
     image = _entry(configuration, "image_size")
@@ -111,7 +110,7 @@ _KNOWN = (
 
 def first_layers(model: nn.Module) -> list[nn.Module]:
     """The first layers from which an input can be inferred, in the order of the module tree."""
-    layers: list[nn.Module] = [module for module in model.modules() if isinstance(module, _KNOWN)]
+    layers: list[nn.Module] = [module for _, module in named_modules(model) if isinstance(module, _KNOWN)]
     return layers[:_FIRST_LAYERS]
 
 

@@ -12,6 +12,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from bnlint.tracing.kinds import NormKind
+from bnlint.tracing.live import attribute, is_set
 from bnlint.tracing.norms import FUNCTIONS, is_frozen_batch_norm, norm_kind
 from bnlint.tracing.scripted import baked_training
 from bnlint.tracing.source import location
@@ -99,15 +100,15 @@ def module_uses_batch_statistics(module: nn.Module, kind: NormKind, training: bo
         kind: Its kind.
         training: Its mode during the call, where the code of the model has switched it; its own flag by default.
     """
-    training = module.training if training is None else training
+    training = is_set(module, "training") if training is None else training
     baked = baked_training(module)
     if baked is not None:
         return baked
     if not isinstance(module, _NormBase):
-        if kind is NormKind.INSTANCE and getattr(module, "running_mean", None) is not None:  # a scripted one
+        if kind is NormKind.INSTANCE and attribute(module, "running_mean") is not None:  # a scripted one
             return training
         return kind is not NormKind.BATCH or (not is_frozen_batch_norm(module) and training)
-    statistics = (getattr(module, name, None) for name in ("running_mean", "running_var"))  # someone may delete them
+    statistics = (attribute(module, name) for name in ("running_mean", "running_var"))  # someone may delete them
     return training or all(tensor is None for tensor in statistics)
 
 

@@ -12,6 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from bnlint.tracing.kinds import NormKind, kind_by_name
+from bnlint.tracing.live import attribute
+from bnlint.tracing.stand_ins import StandIn
 
 _CLASSES: tuple[tuple[type[nn.Module], NormKind], ...] = (
     (_BatchNorm, NormKind.BATCH),
@@ -56,7 +58,7 @@ def norm_kind(module: nn.Module) -> NormKind | None:
     """
     if isinstance(module, torch.jit.ScriptModule):
         return kind_by_name(module.original_name) if hasattr(module, "running_var") else None
-    cls = type(module)
+    cls = module.stands_for if isinstance(module, StandIn) else type(module)
     if cls not in _known:
         _known[cls] = next((kind for base, kind in _CLASSES if issubclass(cls, base)), None) or kind_by_name(
             cls.__name__
@@ -64,7 +66,7 @@ def norm_kind(module: nn.Module) -> NormKind | None:
     kind = _known[cls]
     if kind is None or issubclass(cls, tuple(base for base, _ in _CLASSES)):
         return kind
-    if module._modules or (kind is NormKind.BATCH and getattr(module, "running_var", None) is None):
+    if module._modules or (kind is NormKind.BATCH and attribute(module, "running_var") is None):
         return None
     return kind
 
@@ -83,7 +85,7 @@ def has_torch_forward(module: nn.Module) -> bool:
     if isinstance(module, torch.jit.ScriptModule) or has_replaced_forward(module):
         return False
     forward = type(module).forward
-    return (getattr(forward, "__module__", None) or "").startswith(("torch.nn.", "torch.ao.nn."))
+    return str(attribute(forward, "__module__")).startswith(("torch.nn.", "torch.ao.nn."))
 
 
 def has_replaced_forward(module: nn.Module) -> bool:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch._functorch import apis
 
+from bnlint.tracing.live import tensors
+
 
 class ScriptStandIn(nn.Module):
     """Takes the place of a TorchScript module in a structural copy; a run never reaches the user's own."""
@@ -34,7 +36,7 @@ class ScriptStandIn(nn.Module):
 
 def runs_on_values_only(module: nn.Module) -> bool:
     """Whether the code of a leaf module is compiled for real tensors."""
-    return isinstance(module, ScriptStandIn) or type(module).__module__.startswith(
+    return isinstance(module, ScriptStandIn) or str(type(module).__module__).startswith(
         ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
     )
 
@@ -79,8 +81,7 @@ def held_tensors(value: object) -> Iterator[Tensor]:
         if isinstance(item, Tensor):
             yield item
         elif isinstance(item, nn.Module):
-            yield from item.parameters()
-            yield from item.buffers()
+            yield from tensors(item)
         elif isinstance(item, types.MethodType):
             pending += [item.__self__, item.__func__]
         elif isinstance(item, functools.partial):

@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from bnlint.artifacts.names import joined
 from bnlint.tracing.kinds import Role
+from bnlint.tracing.live import children, named_modules, submodule
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.symbolic import Symbolic, symbolic
 
@@ -32,7 +33,7 @@ def add_parts(
     Returns:
         The attributes of the whole.
     """
-    missing = {path for path, module in model.named_modules() if norm_kind(module) is not None} - seen
+    missing = {path for path, module in named_modules(model) if norm_kind(module) is not None} - seen
     together = dict(attributes)
     for node in list(graph.nodes):
         if node.op == "output" and missing:
@@ -44,25 +45,21 @@ def add_parts(
 def _descend(
     graph: fx.Graph, attributes: dict[str, Any], model: nn.Module, path: str, missing: set[str], deadline: float
 ) -> None:
-    owner = dict(model.named_modules())[path]  # TorchScript refuses `get_submodule`
-    for name, child in owner.named_children():
+    owner = submodule(model, path)
+    for name, child in children(owner).items():
         child_path = joined(path, name)
         below = {norm for norm in missing if norm == child_path or norm.startswith(f"{child_path}.")}
         if not below or time.monotonic() > deadline:
             continue
         if child_path in missing and norm_kind(child) is not None:
             continue  # a lone layer says no more than the module tree
-        inside = {norm for norm, module in _named(child, child_path) if norm_kind(module) is not None}
+        inside = {norm for norm, module in named_modules(child, child_path) if norm_kind(module) is not None}
         part = symbolic(child, max(0.1, deadline - time.monotonic())) if below == inside else None
         if isinstance(part, Symbolic) and not part.opaque:
             _append(graph, attributes, part, child_path)
             missing -= below
         else:
             _descend(graph, attributes, model, child_path, missing, deadline)
-
-
-def _named(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    return list(module.named_modules(prefix=prefix))
 
 
 def _append(graph: fx.Graph, attributes: dict[str, Any], part: Symbolic, path: str) -> None:

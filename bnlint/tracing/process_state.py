@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import io
-import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
-import numpy
-import torch
+from bnlint.tracing.state import of_numpy, of_python, of_torch
+from bnlint.tracing.state.entry import Entry
+
+ENTRIES = (*of_python.ENTRIES, *of_numpy.ENTRIES, *of_torch.ENTRIES)
+"""All that is put back. Files, threads, and what has been taken out of an iterator are not the process's own."""
+
+
+_SETTINGS = tuple(entry for entry in ENTRIES if not entry.is_random)
+
+
+def state_kept() -> AbstractContextManager[None]:
+    """Whatever the block does, also where it raises, each of the `ENTRIES` is as before."""
+    return _kept(ENTRIES)
+
+
+def settings_kept() -> AbstractContextManager[None]:
+    """The same without random states: the next run draws other numbers, as it would without bnlint."""
+    return _kept(_SETTINGS)
+
+
+@contextlib.contextmanager
+def _kept(entries: Sequence[Entry]) -> Iterator[None]:
+    before = [(entry, entry.read()) for entry in entries]
+    try:
+        yield
+    finally:
+        for entry, value in reversed(before):
+            with contextlib.suppress(Exception):  # the others are put back all the same
+                if entry.changed(value, entry.read()):
+                    entry.put_back(value)
 
 
 @contextlib.contextmanager
 def process_state_kept() -> Iterator[None]:
-    """Random state, default dtype and gradient mode are as before, and nothing reaches standard output.
+    """The same for a run of a model, of which nothing reaches standard output.
 
     Code that asks for a line from the keyboard meets the end of the file: no time limit ends such a wait.
     """
-    python_state, numpy_state, dtype = random.getstate(), numpy.random.get_state(), torch.get_default_dtype()
-    keyboard = sys.stdin
-    try:
+    with state_kept(), contextlib.redirect_stdout(sys.stderr):
         sys.stdin = io.StringIO()
-        with (
-            torch.random.fork_rng(devices=[]),
-            torch.set_grad_enabled(torch.is_grad_enabled()),
-            contextlib.redirect_stdout(sys.stderr),
-        ):
-            yield
-    finally:
-        sys.stdin = keyboard
-        random.setstate(python_state)
-        numpy.random.set_state(numpy_state)
-        torch.set_default_dtype(dtype)
+        yield

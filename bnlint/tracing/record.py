@@ -11,19 +11,22 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map_only
 
+from bnlint.text import text_of
 from bnlint.tracing.constants import ValueNeededError
 from bnlint.tracing.copying.isolation import isolated
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import cpu_tensor, meta_tensor
 from bnlint.tracing.graph_builder import argument_names
 from bnlint.tracing.inputs import Inputs
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import tensors as module_tensors
 from bnlint.tracing.norm_calls import find_norm_calls
 from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.opaque import vmap_as_one_call
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.recorder import Recorder
 from bnlint.tracing.trace import NormCall
-from bnlint.tracing.watchdog import OutOfTime, run_with_limit
+from bnlint.tracing.watchdog import run_with_limit
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Record:
         """Whether the run failed because meta tensors hold no values."""
         if isinstance(self.error, (ValueNeededError, NotImplementedError)):
             return True
-        text = str(self.error).lower()
+        text = text_of(self.error).lower()
         return self.error is not None and ("meta" in text or "data-dependent" in text)
 
 
@@ -117,12 +120,13 @@ def _run(
             result = run_with_limit(timeout, module, *args, **kwargs)
         recorder.autocast.close()
         recorder.builder.output(result)
-    except (Exception, SystemExit, OutOfTime) as error:
+    except BaseException as error:
+        pass_on(error)
         return error
     return None
 
 
 def _device_of(model: nn.Module, inputs: Inputs) -> torch.device:
     """The device that the model would run on."""
-    tensors = [*(value for value in inputs.args if isinstance(value, Tensor)), *model.parameters(), *model.buffers()]
+    tensors = [*(value for value in inputs.args if isinstance(value, Tensor)), *module_tensors(model)]
     return next((tensor.device for tensor in tensors if not tensor.is_meta), torch.device("cpu"))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
+from bnlint.text import text_of
 from bnlint.tracing.autocast import AutocastRegions
 from bnlint.tracing.constants import ValueNeededError, value_of
 from bnlint.tracing.copying.structural_copy import StructuralCopy
@@ -22,6 +23,7 @@ from bnlint.tracing.devices import MOVERS, PURE_MOVERS, answer_about_device, mov
 from bnlint.tracing.emission import Emission, emission_of
 from bnlint.tracing.graph_builder import GraphBuilder
 from bnlint.tracing.kinds import Role
+from bnlint.tracing.live import attribute, is_a, is_set, members, named_modules
 from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.opaque import held_tensors, original_callable, runs_on_values_only
 from bnlint.tracing.roles import module_role
@@ -110,12 +112,13 @@ class Recorder(TorchFunctionMode):
             self.builder.attributes[target] = self._copied.originals[id(module)]
             node = self.builder.call("call_module", target, args, kwargs, result, module_role(module), frame)
             node.meta.update(layer=self.path(module), operator=type(module).__name__)
-            if module.training is not self._copied.originals[id(module)].training:
-                node.meta["training"] = module.training
+            training = attribute(module, "training")
+            if training is not attribute(self._copied.originals[id(module)], "training"):
+                node.meta["training"] = training
             replaced = self._replaced_tensors(module)
             if replaced:
                 node.meta["replaced"] = replaced
-            if getattr(module, "inplace", False) and args and isinstance(args[0], Tensor):
+            if is_set(module, "inplace") and args and isinstance(args[0], Tensor):
                 self.builder.wrote(node, args[0])
         return result
 
@@ -124,10 +127,10 @@ class Recorder(TorchFunctionMode):
         original = self._copied.originals[id(module)]
         others = []
         for kind in ("_parameters", "_buffers"):
-            owned = getattr(original, kind, {})
-            for name, tensor in getattr(module, kind, {}).items():
+            owned = members(original, kind)
+            for name, tensor in members(module, kind).items():
                 own = owned.get(name)
-                if tensor is not None and (own is None or self._copied.memo_of(own) is not tensor):
+                if is_a(tensor, Tensor) and not (is_a(own, Tensor) and self._copied.memo_of(own) is tensor):
                     others.append(self.builder.argument(tensor))
         return tuple(others)
 
@@ -141,7 +144,7 @@ class Recorder(TorchFunctionMode):
     def _look_away(self, module: nn.Module) -> None:
         if not self._values:
             raise ValueNeededError(f"{self.path(module)} is compiled for real tensors")
-        if any(norm_kind(child) is not None for child in self._copied.originals[id(module)].modules()):
+        if any(norm_kind(child) is not None for _, child in named_modules(self._copied.originals[id(module)])):
             self.builder.unexplained += 1
 
     def emit_vmap(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -283,7 +286,7 @@ def _wrapped_module(module: nn.Module) -> nn.Module | None:
 
 def _as_if_accepted(error: ValueError, args: Any) -> Tensor:
     """BatchNorm in training mode refuses one value per channel, or a device; the shape is what matters here."""
-    if not str(error).startswith(_REFUSALS):
+    if not text_of(error).startswith(_REFUSALS):
         raise error
     return torch.empty_like(args[0])
 

@@ -9,15 +9,17 @@ from typing import Any
 
 from torch import fx, nn
 
+from bnlint.errors import NotAnalysedError
 from bnlint.tracing.failure import describe, where
 from bnlint.tracing.infer_inputs import guesses
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.kinds import How
+from bnlint.tracing.live import named_modules
 from bnlint.tracing.norm_calls import find_norm_calls
 from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.parts import add_parts
 from bnlint.tracing.record import Record, record
-from bnlint.tracing.sound_tree import require_sound_tree
+from bnlint.tracing.sound_tree import sound_tree
 from bnlint.tracing.suggest_input import suggested_flags
 from bnlint.tracing.symbolic import Symbolic, symbolic
 from bnlint.tracing.trace import Trace
@@ -48,7 +50,16 @@ def trace_module(
     Raises:
         NotAnalysedError: The modules of the model cannot be listed.
     """
-    require_sound_tree(model)
+    model = sound_tree(model).model
+    try:
+        return _best(model, inputs, timeout, values)
+    except NotAnalysedError as error:  # something that it holds cannot be copied; the layers can be looked at
+        return Trace(
+            fx.Graph(), How.NONE, f"{error.cause[:1].lower()}{error.cause[1:].rstrip('.')}", error.hint, complete=False
+        )
+
+
+def _best(model: nn.Module, inputs: Inputs | None, timeout: float, values: bool) -> Trace:
     deadline = time.monotonic() + timeout
     best: tuple[Record, Inputs] | None = None
     for candidate in [inputs] if inputs is not None else guesses(model):
@@ -127,7 +138,7 @@ def _partial(
     seen = frozenset(call.layer for call in _calls(graph, attributes, model))
     together = add_parts(graph, attributes, model, seen, time.monotonic() + max(_LEAST, _left(deadline)))
     calls = _calls(graph, together, model)
-    layers = {path for path, module in model.named_modules() if norm_kind(module) is not None}
+    layers = {path for path, module in named_modules(model) if norm_kind(module) is not None}
     reached = len({call.layer for call in calls} & layers)
     return Trace(
         graph=graph,
@@ -144,7 +155,7 @@ def _partial(
 
 
 def _calls(graph: fx.Graph, attributes: Mapping[str, Any], model: nn.Module) -> tuple[Any, ...]:
-    modules = dict(model.named_modules())
+    modules = dict(named_modules(model))
     return find_norm_calls(graph, attributes, modules, frozenset(modules))
 
 

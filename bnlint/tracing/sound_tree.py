@@ -1,13 +1,14 @@
-"""Refuses what is no module tree: nothing else about such a model could be told."""
+"""Refuses what is no module tree, and puts stand-ins where a module of it cannot be read."""
 
 from __future__ import annotations
 
-import torch
 from torch import nn
+from torch.jit import ScriptModule
 
 from bnlint.artifacts.module_tree import EndlessTreeError, require_finite
-from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError
+from bnlint.tracing.live import is_a, members, named_modules
+from bnlint.tracing.stand_ins import Readable, readable
 
 _OF_EVERY_MODULE = (
     "training", "_parameters", "_buffers", "_modules",
@@ -15,32 +16,34 @@ _OF_EVERY_MODULE = (
 )  # fmt: skip
 """What a call of a module reads of it, which the constructor of `nn.Module` sets."""
 
-_HINT = "Each class must call `super().__init__()` first, and keep methods such as `modules()` and `parameters()`."
+_HINT = "Each class must call `super().__init__()` first, and keep nothing but modules among its modules."
 
 
-def require_sound_tree(model: nn.Module) -> None:
-    """Refuse a model whose modules PyTorch itself cannot list.
+def sound_tree(model: nn.Module) -> Readable:
+    """A model whose modules can be listed.
 
     Args:
-        model: The model; nothing of it is run.
+        model: The model; nothing of it is run but what its classes do when an attribute is read.
+
+    Returns:
+        The model itself, or one with stand-ins where a module cannot be read.
 
     Raises:
         NotAnalysedError: A class did not call the constructor of `nn.Module`, or something else stands among the
-            modules, parameters or buffers or for the methods that list them, or a module contains itself, or is in
-            more places than can be listed.
+            modules, or a module contains itself, or is in more places than can be listed.
     """
+    for path, module in named_modules(model):
+        name = path or type(module).__name__
+        own = object.__getattribute__(module, "__dict__")
+        absent = [part for part in _OF_EVERY_MODULE if part not in own and not hasattr(type(module), part)]
+        if absent and not is_a(module, ScriptModule):
+            raise NotAnalysedError(f"`{name}` is a module without `{absent[0]}`.", _HINT)
+        other = next((one for one in members(module, "_modules").values() if not is_a(one, nn.Module)), None)
+        if other is not None:
+            raise NotAnalysedError(f"`{name}` has a {type(other).__name__} among its modules.", _HINT)
+    found = readable(model)
     try:
-        modules = dict(model.named_modules())
-        for listed in (model.modules, model.children, model.parameters, model.buffers):
-            tuple(listed())
-    except Exception as error:  # what stands there may be anything
-        cause = f"The modules of the model cannot be listed: {type(error).__name__}: {first_line(error)}."
-        raise NotAnalysedError(cause, _HINT) from error
-    for path, module in modules.items():
-        absent = [name for name in _OF_EVERY_MODULE if name not in vars(module) and not hasattr(type(module), name)]
-        if absent and not isinstance(module, torch.jit.ScriptModule):
-            raise NotAnalysedError(f"`{path or type(module).__name__}` is a module without `{absent[0]}`.")
-    try:
-        require_finite(model)
+        require_finite(found.model)
     except EndlessTreeError as error:
         raise NotAnalysedError(f"The model has a module, {error}.") from error
+    return found

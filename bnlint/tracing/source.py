@@ -102,8 +102,8 @@ def relative_path(file: str) -> str:
 def class_location(module: nn.Module) -> Location | None:
     """Where the class of a module is defined; `None` for classes of torch itself and for classes without source."""
     for cls in type(module).__mro__:
-        method = cls.__dict__.get("forward") or cls.__dict__.get("__init__")
-        code = getattr(method, "__code__", None)
+        method = cls.__dict__.get("forward", cls.__dict__.get("__init__"))
+        code = getattr(method, "__code__", None) if isinstance(method, types.FunctionType) else None
         if code is None or is_internal(code.co_filename):
             return None
         return location(

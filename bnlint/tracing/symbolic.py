@@ -15,7 +15,9 @@ from torch.nn.modules.conv import _ConvNd
 from bnlint.tracing.copying.isolation import isolated
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import meta_tensor
+from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.kinds import Role
+from bnlint.tracing.live import attribute, submodule
 from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.roles import module_role, operator_role
@@ -61,7 +63,7 @@ class _Tracer(fx.Tracer):
     ) -> Any:
         try:
             return super().call_module(m, forward, args, kwargs)
-        except Exception:
+        except BaseException:
             if self.failed_in is None:
                 self.failed_in = self.path_of_module(m)
             raise
@@ -92,12 +94,12 @@ def symbolic(model: nn.Module, timeout: float) -> Symbolic | BaseException:
         try:
             with process_state_kept(), _module_class_kept(), isolated(copied, values=False):
                 graph = run_with_limit(max(0.1, deadline - time.monotonic()), tracer.trace, copied.module)
-        except (Exception, SystemExit, OutOfTime) as error:
+            return Symbolic(graph, _annotate(graph, model, opaque), opaque)
+        except BaseException as error:
+            pass_on(error)
             if isinstance(error, OutOfTime) or tracer.failed_in is None or len(opaque) == _MOST_OPAQUE_MODULES:
                 return error
             opaque = (*opaque, tracer.failed_in)
-            continue
-        return Symbolic(graph, _annotate(graph, model, opaque), opaque)
 
 
 @contextlib.contextmanager
@@ -115,13 +117,13 @@ def _annotate(graph: fx.Graph, model: nn.Module, opaque: tuple[str, ...]) -> dic
     for node in graph.nodes:
         node.meta["role"] = _role(node, model, opaque)
         if node.op == "call_module":
-            module = model.get_submodule(node.target)
+            module = submodule(model, node.target)
             attributes[node.target] = module
             node.meta.update(layer=node.target, operator=type(module).__name__)
             node.meta["opaque"] = not has_torch_forward(module)
         elif node.op == "get_attr":
             owner, _, name = node.target.rpartition(".")
-            attributes[node.target] = getattr(model.get_submodule(owner), name, None)
+            attributes[node.target] = attribute(submodule(model, owner), name)
     return attributes
 
 
@@ -134,6 +136,6 @@ def _role(node: fx.Node, model: nn.Module, opaque: tuple[str, ...]) -> Role:
         case "get_attr":
             return Role.CONSTANT
         case "call_module":
-            return Role.UNKNOWN if node.target in opaque else module_role(model.get_submodule(str(node.target)))
+            return Role.UNKNOWN if node.target in opaque else module_role(submodule(model, str(node.target)))
         case _:
             return operator_role(node.target)

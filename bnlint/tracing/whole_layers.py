@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bnlint.artifacts.promised_attributes import promised_attributes
+from bnlint.tracing.live import attribute
 
 
 def is_whole(layer: nn.Module) -> bool:
@@ -15,7 +16,5 @@ def is_whole(layer: nn.Module) -> bool:
     Args:
         layer: Any module.
     """
-    try:
-        return all(hasattr(layer, name) for name in promised_attributes(type(layer)))
-    except Exception:  # a property of a subclass may raise anything
-        return False
+    absent = object()
+    return all(attribute(layer, name, absent) is not absent for name in promised_attributes(type(layer)))

@@ -204,15 +204,6 @@ def test_a_check_ends_in_a_report(hostile: type[Hostile], inputs: object) -> Non
     assert "BN101" in [finding.code for finding in report.findings]
 
 
-def test_an_interruption_by_the_user_is_not_swallowed() -> None:
-    class Interrupted(Hostile):
-        def attack(self, x: Tensor) -> None:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        bnlint.trace(Interrupted(), (images(),))
-
-
 def test_a_loop_of_torch_calls_ends_outside_the_main_thread() -> None:
     reasons = []
     thread = threading.Thread(

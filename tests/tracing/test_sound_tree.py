@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -63,17 +64,16 @@ def chain(length: int) -> list[Any]:
 
 
 ODD: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "no constructor": (WithoutConstructor, "has no attribute '_modules'"),
-    "a function as a child": (lambda: with_child(torch.relu), "named_modules"),
-    "a number as a name": (lambda: with_child(nn.ReLU(), 9), "can only concatenate str"),
+    "no constructor": (WithoutConstructor, "`WithoutConstructor` is a module without `training`"),
+    "a function as a child": (
+        lambda: with_child(torch.relu),
+        "a builtin_function_or_method among its modules",
+    ),
     "no hooks": (lambda: without("_forward_hooks"), "`0` is a module without `_forward_hooks`"),
-    "no parameters": (lambda: without("_parameters"), "has no attribute '_parameters'"),
+    "no parameters": (lambda: without("_parameters"), "`0` is a module without `_parameters`"),
     "no flag": (lambda: without("training"), "`0` is a module without `training`"),
     "itself": (holding_itself, "contains itself"),
     "many places": (in_many_places, "more than 1000000 paths"),
-    "a list of modules": (lambda: with_attribute("modules", []), "'list' object is not callable"),
-    "other parameters": (lambda: WithRates(*block()), "missing 1 required positional argument: 'rate'"),
-    "a long chain": (lambda: with_attribute("cache", chain(20_000)), "cannot be copied for a run: RecursionError"),
 }
 
 
@@ -85,6 +85,47 @@ def test_one_sentence_says_what_is_wrong(what: str, ask: Callable[[nn.Module], o
         ask(make())
     assert words in refused.value.cause
     assert "\n" not in str(refused.value)
+
+
+SOUND: dict[str, Callable[[], nn.Module]] = {
+    "a number as a name": lambda: with_child(nn.ReLU(), 9),
+    "no name": lambda: with_child(nn.ReLU(), ""),
+    "points in a name": lambda: with_child(nn.ReLU(), "a.b"),
+    "NUL and half a pair in a name": lambda: with_child(nn.ReLU(), "a\0b\ud800"),
+    "a list of modules": lambda: with_attribute("modules", []),
+    "other parameters": lambda: WithRates(*block()),
+}
+
+
+@pytest.mark.parametrize("what", SOUND)
+def test_a_tree_is_read_whatever_its_names_and_methods(what: str) -> None:
+    report = bnlint.check(SOUND[what]().eval())
+    assert (report.coverage.layers, report.coverage.layers_called, report.unanalysed) == (1, 1, ())
+    folded = bnlint.fold(SOUND[what]().eval(), force=True)
+    assert ([fold.layer for fold in folded.folds], folded.verified) == (["1"], True)
+
+
+@pytest.mark.parametrize("name", [9, "", "a.b", "a\0b\ud800"])
+def test_a_layer_is_named_whatever_its_name_is(name: Any) -> None:
+    model = with_child(nn.BatchNorm2d(3), name)
+    model.eval()._modules[name].train()  # type: ignore[union-attr]
+    report = bnlint.check(model)
+    assert len({layer for finding in report.findings for layer in finding.layers if finding.code == "BN102"}) == 1
+    text = msgspec.json.encode(report).decode()
+    assert "\0" not in text
+    kept = {kept.layer: kept.reason for kept in bnlint.plan(model.eval()).kept}
+    assert len(kept) == 1
+
+
+def test_what_cannot_be_copied_is_not_traced_and_looked_at() -> None:
+    model = with_attribute("cache", chain(20_000)).train()
+    report = bnlint.check(model, run=True)
+    assert "the model cannot be copied for a run: RecursionError" in report.coverage.reason
+    assert "The model was not run" in report.unanalysed[0]
+    assert {"BN101", "BN001"} <= {finding.code for finding in report.findings}
+    assert [kept.reason for kept in bnlint.plan(model.eval()).kept] == ["its call could not be traced"]
+    with pytest.raises(NotAnalysedError, match="cannot be copied for a run"):
+        bnlint.fold(model)
 
 
 def test_modules_in_several_places_are_fine() -> None:

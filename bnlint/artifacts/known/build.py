@@ -27,7 +27,7 @@ from bnlint.artifacts.inert.objects import (
 from bnlint.artifacts.known.names import KnownNames, NotKnownCodeError
 from bnlint.artifacts.known.soundness import check_configuration, check_state
 from bnlint.artifacts.module_tree import EndlessTreeError, require_finite
-from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.user_code import described, user_code
 
 DEEPEST: Final = 100
 """How deep objects may nest: modules in modules, lists in lists. Every level takes a few frames of Python's stack."""
@@ -151,7 +151,7 @@ class _Builder:
             with user_code():
                 kind.__setstate__(made, state)  # type: ignore[no-untyped-call]
         except (Exception, SystemExit) as error:
-            why = f"whose attributes do not fit its class ({type(error).__name__}: {first_line(error)})"
+            why = f"whose attributes do not fit its class ({described(error)})"
             raise NotKnownCodeError(f"a `{kind.__name__}`", why) from error
         check_configuration(made)
         return made

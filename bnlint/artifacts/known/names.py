@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from bnlint.artifacts.current_folder import admitting
 from bnlint.artifacts.known.packages import NEURAL_NETWORKS
-from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.user_code import described, user_code
 
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _CONSTANT_TYPES: Final = (torch.dtype, torch.layout, torch.memory_format)
@@ -160,5 +160,5 @@ def _imported(name: str) -> ModuleType:
         with user_code(), admitting(name):
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        why = f"which cannot be imported ({type(error).__name__}: {first_line(error)})"
+        why = f"which cannot be imported ({described(error)})"
         raise NotKnownCodeError(f"a class of `{name}`", why) from error

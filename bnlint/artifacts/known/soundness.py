@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bnlint.artifacts.known.names import NotKnownCodeError
 from bnlint.artifacts.promised_attributes import promised_attributes
-from bnlint.artifacts.user_code import first_line, user_code
+from bnlint.artifacts.user_code import described, user_code
 
 _OF_EVERY_MODULE: Final = vars(nn.Module())
 
@@ -78,5 +78,5 @@ def _attribute(made: nn.Module, name: str) -> Any:
     except AttributeError as error:
         raise NotKnownCodeError(f"a `{type(made).__name__}`", f"which has no `{name}`") from error
     except (Exception, SystemExit) as error:  # a property of a class of an admitted package may raise anything
-        why = f"whose `{name}` cannot be read ({type(error).__name__}: {first_line(error)})"
+        why = f"whose `{name}` cannot be read ({described(error)})"
         raise NotKnownCodeError(f"a `{type(made).__name__}`", why) from error

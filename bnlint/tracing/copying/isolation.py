@@ -19,6 +19,7 @@ from bnlint.tracing.copying.redirect import calls_redirected
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.surroundings import holds_cache
 from bnlint.tracing.copying.watch import Memory, Watch
+from bnlint.tracing.live import named_modules
 
 
 @contextlib.contextmanager
@@ -106,7 +107,7 @@ class _Ways:
         owner = path.rpartition(".")[0]
         for item in reached(value):
             if isinstance(item, nn.Module):
-                copies = (self.copied.memo_of(module) for module in item.modules())
+                copies = (self.copied.memo_of(module) for _, module in named_modules(item))
                 if any(self.copied.paths.get(id(copy)) == owner for copy in copies):
                     return True
             elif isinstance(item, Tensor) and self._path(item) == path:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bnlint.artifacts.names import joined
-from bnlint.artifacts.user_code import first_line
+from bnlint.artifacts.user_code import described
 from bnlint.artifacts.wrappers import inside_compiled
 from bnlint.errors import NotAnalysedError
 from bnlint.tracing.copying import containers, functions
@@ -28,6 +28,8 @@ from bnlint.tracing.copying.objects import copied_object
 from bnlint.tracing.copying.reach import holds_model, reached
 from bnlint.tracing.copying.surroundings import Surroundings
 from bnlint.tracing.copying.tensors import TensorCopy
+from bnlint.tracing.interruption import pass_on
+from bnlint.tracing.live import named_modules
 from bnlint.tracing.opaque import ScriptStandIn
 
 _TABLES = ("_parameters", "_buffers", "_modules")
@@ -84,7 +86,7 @@ class StructuralCopy:
         self._tensor_copy = tensor_copy
         self._memo = Memo()
         self._memo.copies.update(known or {})
-        self._names = {id(child): name.replace("._orig_mod", "") for name, child in module.named_modules()}
+        self._names = {id(child): name.replace("._orig_mod", "") for name, child in named_modules(module)}
         self.paths: dict[int, str] = {}
         self.registered: set[int] = set()
         self.originals: dict[int, Any] = {}
@@ -103,8 +105,9 @@ class StructuralCopy:
         """
         try:
             return self._copy(value, path)
-        except Exception as error:  # the classes of what it holds may raise anything
-            cause = f"The model cannot be copied for a run: {type(error).__name__}: {first_line(error)}."
+        except BaseException as error:  # the classes of what it holds may raise anything
+            pass_on(error)
+            cause = f"The model cannot be copied for a run: {described(error)}."
             raise NotAnalysedError(cause, "Take out of its attributes what is no part of the model.") from error
 
     def _look_around(self) -> tuple[Surroundings, bool]:

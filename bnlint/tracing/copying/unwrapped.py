@@ -13,7 +13,7 @@ from bnlint.tracing.copying.containers import PLAIN_DICTS
 from bnlint.tracing.copying.reach import reached
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import same_tensor
-from bnlint.tracing.sound_tree import require_sound_tree
+from bnlint.tracing.sound_tree import sound_tree
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def unwrapped(model: nn.Module) -> Unwrapped:
     model = inside_wrappers(model)
     if "torch._dynamo" not in sys.modules or not _holds_compiled(model):
         return Unwrapped(model)
-    require_sound_tree(model)
-    copied = StructuralCopy(model, same_tensor)
+    copied = StructuralCopy(sound_tree(model).model, same_tensor)
     return Unwrapped(copied.module, copied)
 
 
