@@ -5,29 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bnlint.artifacts.sniff import BAD_ZIP, inner_name
+from bnlint.artifacts.sniff import Kind, sniff
 from bnlint.artifacts.user_code import first_line, user_code
 from bnlint.errors import NotAnalysedError
+from bnlint.opening import open_regular
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-
-_MEMBERS = frozenset({"archive_format", "serialized_exported_program.json"})
 
 
 def is_program(path: Path) -> bool:
     """Whether a file is an exported program, told by the list of contents of its archive."""
     try:
-        if not path.is_file():
-            return False
-        with zipfile.ZipFile(path) as archive:
-            return not _MEMBERS.isdisjoint(map(inner_name, archive.namelist()))
-    except BAD_ZIP:
+        with open_regular(path) as file:
+            return sniff(file).kind is Kind.PROGRAM
+    except (OSError, ValueError):
         return False
 
 
@@ -52,7 +48,7 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
 
     with _logged() as said:
         try:
-            with user_code(), path.open("rb") as file:
+            with user_code(), open_regular(path) as file:
                 # By its name, torch will refuse a program that is not called .pt2.
                 return torch.export.load(path if path.suffix == ".pt2" else file)
         except (Exception, SystemExit) as error:

@@ -11,6 +11,7 @@ import msgspec
 from bnlint.artifacts.inside import is_inside
 from bnlint.artifacts.json_size import refuse_many_parts
 from bnlint.errors import NotAnalysedError
+from bnlint.opening import is_to_be_read, open_regular, unreadable
 
 METADATA: Final = ".metadata"
 """The file that makes a folder a checkpoint of `torch.distributed.checkpoint`."""
@@ -53,7 +54,7 @@ def holds_weights(folder: Path) -> bool:
     Args:
         folder: Any folder.
     """
-    return any((folder / usual).is_file() for usual in (METADATA, *USUAL_FILES))
+    return any(is_to_be_read(folder / usual) for usual in (METADATA, *USUAL_FILES))
 
 
 def is_shard(name: str) -> bool:
@@ -76,10 +77,10 @@ def listed_files(path: Path, name: str) -> dict[str, dict[str, None]]:
         NotAnalysedError: The index is damaged or leaves its folder.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return listed_in(file, name)
-    except OSError as error:
-        raise NotAnalysedError(f"`{name}` cannot be read: {error}.", FOLDER_AGAIN) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error, FOLDER_AGAIN) from error
 
 
 def listed_in(file: BinaryIO, name: str) -> dict[str, dict[str, None]]:

@@ -13,6 +13,7 @@ from bnlint.cli.options import debug_option, model_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import complain, stdout_is_for_the_report, write
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.opening import is_folder, is_regular, is_there, refusal
 
 STAGES = ("reading", "folding", "writing")
 
@@ -111,7 +112,7 @@ def fold(
 
 def _output(target: str, weights: str | None, output: Path | None, *, in_place: bool, overwrite: bool) -> Path:
     """Where the folded model goes, refused before any work is done."""
-    sources = [Path(name) for name in (weights, target) if name is not None and Path(name).is_file()]
+    sources = [Path(name) for name in (weights, target) if name is not None and is_regular(name)]
     from bnlint.folding.record import beside
 
     if output is None:
@@ -120,17 +121,19 @@ def _output(target: str, weights: str | None, output: Path | None, *, in_place: 
         if not sources:
             raise UsageError(f"`{target}` is no file that could be written over.", "Give `-o FILE`.")
         return sources[0]
-    if output.is_dir() or not output.name:
+    if is_folder(output) or not output.name:
         raise UsageError(f"The output `{output}` is a folder.", "Name a file in it.")
-    if not output.parent.is_dir():
+    if why := refusal(output) or refusal(beside(output)):
+        raise UsageError(f"The output `{output}` cannot be written: {why}.", "Give another.")
+    if not is_folder(output.parent):
         raise UsageError(f"There is no folder `{output.parent}` for the output.")
     if output.suffix.lower() == ".onnx":
         raise UsageError("bnlint cannot write .onnx files.", "Give an output of .pt, .safetensors or .pt2.")
-    if output.exists():
+    if is_there(output):
         _require_consent(output, sources, in_place=in_place, overwrite=overwrite)
     elif in_place:
         raise UsageError(f"`{output}` is not the input, which `--in-place` would write over.", "Give one of the two.")
-    elif beside(output).exists() and not overwrite:
+    elif is_there(beside(output)) and not overwrite:
         raise UsageError(f"The record `{beside(output)}` exists.", "Remove it, or give `--overwrite` to replace it.")
     return output
 
@@ -141,7 +144,7 @@ def _require_consent(output: Path, sources: list[Path], *, in_place: bool, overw
         raise UsageError(f"`{output}` is not the input, which `--in-place` would write over.", "Give one of the two.")
     if any(same) and not in_place:
         raise UsageError(f"The output `{output}` is the input.", "Give another, or `--in-place` to write over it.")
-    if not output.is_file():
+    if not is_regular(output):
         raise UsageError(f"The output `{output}` is not a regular file.")
     if not in_place and not overwrite:
         raise UsageError(f"The output `{output}` exists.", "Give another, or `--overwrite` to replace it.")

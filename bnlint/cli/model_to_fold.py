@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.opening import is_regular
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,7 +83,7 @@ def open_model(
         target=target,
         model=module,
         form=artifact.weights_form or artifact.form,
-        file=Path(source) if Path(source).is_file() else None,
+        file=Path(source) if is_regular(source) else None,
         notes=notes,
     )
 

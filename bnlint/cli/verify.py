@@ -11,6 +11,7 @@ import click
 from bnlint.cli.options import debug_option, loading_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import stdout_is_for_the_report, write
+from bnlint.opening import is_meant, is_there, require_regular
 
 if TYPE_CHECKING:
     from bnlint.folding.record import FoldRecord
@@ -49,10 +50,11 @@ def verify(
       bnlint verify folded.safetensors --against r18.pth --model torchvision.models:resnet18
       bnlint verify folded.pt --against model.pt --allow torchvision
     """  # noqa: D301 - click needs the character itself
-    if not folded.is_file():
+    if not is_meant(folded):
         from bnlint.artifacts.missing import missing_file
 
         raise missing_file(str(folded))
+    require_regular(folded, str(folded))
     with progress_bar(STAGES) as progress, stdout_is_for_the_report():
         progress("reading")
         from bnlint.cli.model_to_fold import open_model
@@ -117,7 +119,7 @@ def _changed(record: FoldRecord, folded: Path, original: Path) -> Iterator[str]:
     from bnlint.folding.write import hash_file
 
     for path, known in ((folded, record.folded), (original, record.original)):
-        if known is None and not path.is_file():
+        if known is None and not is_there(path):
             continue  # an import string without weights
         if known is None:
             yield f"The record of `{folded.name}` has no hash of `{path.name}`."

@@ -20,6 +20,7 @@ from torch.export import ExportedProgram
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError
 from bnlint.folding.record import FileRecord, FoldRecord, beside
+from bnlint.opening import is_there, open_regular, resolved, unreadable
 
 _WEIGHTS_ALONE = "Give an output that ends in .safetensors to write its weights alone."
 
@@ -63,10 +64,10 @@ def hash_file(path: Path) -> FileRecord:
         NotAnalysedError: If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return FileRecord(path.name, hashlib.file_digest(file, "sha256").hexdigest())
-    except OSError as error:
-        raise NotAnalysedError(f"`{path.name}` cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path.name, error) from error
 
 
 def write_folded(model: nn.Module | ExportedProgram, output: Path, form: Form, record: FoldRecord) -> FoldRecord:
@@ -85,9 +86,9 @@ def write_folded(model: nn.Module | ExportedProgram, output: Path, form: Form, r
         NotAnalysedError: If the model cannot be saved, there is no space, or the file cannot be written. Then no file
             was changed or added.
     """
-    place = output.resolve()
     save = _SAVERS[form]
     try:
+        place = resolved(output)
         _require_space(model, output, place.parent)
         with _temporary(place) as model_file, _temporary(beside(place)) as record_file:
             with model_file.open("r+b") as stream:
@@ -124,8 +125,8 @@ def _state(model: nn.Module | ExportedProgram) -> Mapping[str, Any]:
 
 def _replace(record_file: Path, record_place: Path, model_file: Path, place: Path) -> None:
     """The record first: beside an older model it does not fit, which `bnlint verify` sees."""
-    is_new = not record_place.exists()
-    if place.exists():
+    is_new = not is_there(record_place)
+    if is_there(place):
         shutil.copymode(place, model_file)
     record_file.replace(record_place)
     try:

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from bnlint.artifacts.artifact import Artifact
@@ -16,6 +15,7 @@ from bnlint.facts.records import FactTable
 from bnlint.facts.setup import TrainingSetup
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
+from bnlint.opening import is_meant
 from bnlint.report import Coverage
 
 DATA_BATCHES: Final = 16
@@ -60,7 +60,7 @@ def check_data(data: object, batches: int | None) -> None:
     Raises:
         UsageError: If a number of batches is given that is below 1, or without data, or if there is no such file.
     """
-    if isinstance(data, (str, os.PathLike)) and not Path(data).exists():
+    if isinstance(data, (str, os.PathLike)) and not is_meant(data):
         raise missing_file(os.fspath(data))
     if batches is None:
         return

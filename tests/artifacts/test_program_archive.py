@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import bnlint
+from bnlint.artifacts.inert.program import MOST_OBJECTS
 from bnlint.artifacts.lazy_tensors import LazyTensors
-from bnlint.artifacts.program_archive import MOST_OBJECTS, read_program
+from bnlint.artifacts.program_archive import read_program
 from bnlint.artifacts.read import read
 from bnlint.errors import BnlintError, NotAnalysedError
 from bnlint.facts.unknown import UNKNOWN
@@ -189,7 +190,7 @@ def test_reading_imports_runs_and_writes_nothing(file: Path, tmp_path: Path) -> 
 import sys
 from pathlib import Path
 import bnlint, torch, bnlint.linter
-from bnlint.artifacts.program_archive import MOST_OBJECTS, read_program
+from bnlint.artifacts.program_archive import read_program
 from bnlint.tracing.program import trace_program
 "".encode("cp437")  # of names in archives
 trace_program(read_program(Path(sys.argv[2]), ""))  # what torch imports at the first graph is imported now

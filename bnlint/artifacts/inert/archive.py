@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import IO
 
 from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Pickled, read_pickle
 from bnlint.artifacts.inert.regions import Region
-from bnlint.artifacts.sniff import BAD_ZIP
-from bnlint.artifacts.zip_members import Part, region_of, stored_members
+from bnlint.artifacts.zip_members import BAD_ZIP, Part, bad_zip_words, open_archive, region_of, stored_members
+from bnlint.opening import open_regular
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ def open_zip(path: Path, part: Region | None = None) -> Opened:
     """
     try:
         # A buffer would fetch 4 KiB or more for the 30 bytes before each storage.
-        with path.open("rb", buffering=0) as whole:
+        with open_regular(path, buffering=0) as whole:
             file: IO[bytes] = whole if part is None else io.BufferedReader(Part(whole, part))
-            archive = zipfile.ZipFile(file)
+            archive = open_archive(file)
             members = stored_members(archive)
             pickle = members.get("data.pkl")
             if pickle is None:
@@ -66,7 +65,7 @@ def open_zip(path: Path, part: Region | None = None) -> Opened:
     except BAD_ZIP as error:
         if isinstance(error, BadPickleError):
             raise
-        raise BadPickleError(str(error) or type(error).__name__) from error
+        raise BadPickleError(bad_zip_words(error)) from error
     return Opened(pickled, regions, little)
 
 

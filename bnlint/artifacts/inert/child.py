@@ -14,6 +14,7 @@ import msgspec
 
 from bnlint.artifacts.inert.frames import READY
 from bnlint.artifacts.inert.regions import Region
+from bnlint.opening import reason
 
 if sys.platform != "win32":
     import resource
@@ -29,7 +30,7 @@ _NOTHING: Final = msgspec.Raw(msgspec.msgpack.encode(None))
 LARGEST_ANSWER: Final = 1 << 27
 """Bytes of an answer; each tensor takes about a hundred."""
 
-Form = Literal["zip", "legacy", "plain", "directory", "package", "torchscript", "onnx"]
+Form = Literal["zip", "legacy", "plain", "directory", "package", "torchscript", "program", "onnx"]
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -105,6 +106,10 @@ def answer_of(read: Callable[[Request], object], request: Request) -> Answer:
         return Answer(complaint="it takes more memory than any model needs")
     except RecursionError:
         return Answer(complaint="it nests deeper than any model")
+    except OSError as error:  # it was sound when the process that asks looked at it
+        return Answer(complaint=reason(error))
+    except OverflowError:
+        return Answer(complaint="it holds a number of more than 64 bits")
     except ValueError as error:
         return Answer(complaint=str(error))
     if len(found) > LARGEST_ANSWER:  # the process that asks has no limit, and takes a few times as much
@@ -130,6 +135,10 @@ def reader_of(form: Form) -> Callable[[Request], object]:
         from bnlint.artifacts.inert.script import read_script
 
         return lambda request: read_script(request.file)
+    if form == "program":
+        from bnlint.artifacts.inert.program import read_program_archive
+
+        return lambda request: read_program_archive(request.file)
     if form == "onnx":
         import onnx  # noqa: F401 - it takes long, and is not the file's doing
 
