@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bnlint.config import ConfigFile
 from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
+from bnlint.opening import refusal, resolved
 from bnlint.report import Context, Severity
 from bnlint.ruleset import Adjusted, adjust, load_rules
 from bnlint.ruleset.profiles import profile_layer
@@ -104,7 +105,7 @@ def resolve(
         layers.append(profile_layer(name) if profile is not None or config is None else _own_profile(config, name))
     of_user = [*(() if config is None else (config.layer,)), arguments(given)]
     layers += of_user
-    all_folders = {folder.resolve(): folder for folder in (*(() if config is None else config.folders), *folders)}
+    all_folders = {_place(folder): folder for folder in (*(() if config is None else config.folders), *folders)}
     settings = [layer.settings for layer in layers]
     return Resolved(
         rules=adjust(load_rules([*all_folders.values()]), layers),
@@ -143,6 +144,11 @@ def _own_profile(config: ConfigFile, name: str) -> Layer:
         return profile_layer(name)
     except UsageError as error:
         raise config.layer.source.error(("profile",), error.cause[0].lower() + error.cause[1:], error.hint) from error
+
+
+def _place(folder: Path) -> Path:
+    """The folder without links; as it is where it will be refused."""
+    return folder if refusal(folder) else resolved(folder)
 
 
 def _last(settings: Iterable[Settings], name: str) -> Any:

@@ -38,12 +38,9 @@ def _read_mapping(_ctx: click.Context, _parameter: click.Parameter, value: str |
     """The arguments of a factory, from YAML such as `{pretrained: false, num_classes: 10}`."""
     if value is None:
         return None
-    import yaml
+    from bnlint.ruleset.yaml_source import parse_yaml  # few targets are called with arguments
 
-    try:
-        mapping = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--kwargs is not YAML: {' '.join(str(error).split())}.") from error
+    mapping = parse_yaml(value, "--kwargs", UsageError, for_settings=False).data if value.strip() else None
     names = list(mapping) if isinstance(mapping, dict) else [mapping]
     if any(isinstance(name, str) and ":" in name for name in names):  # `{num_classes:10}` is one name without a value
         raise UsageError(
