@@ -14,7 +14,7 @@ from bnlint.artifacts.missing import missing_file, nearest_file
 from bnlint.artifacts.sniff import PICKLED, Content, Kind, sniff
 from bnlint.artifacts.user_code import user_code
 from bnlint.errors import NotAnalysedError, UsageError
-from bnlint.opening import is_folder, is_link_to_nothing, is_meant, open_regular, unreadable
+from bnlint.opening import is_folder, is_link_to_nothing, is_meant, open_regular, refusal, unreadable
 
 if TYPE_CHECKING:
     from bnlint.artifacts.saved import Saved
@@ -48,7 +48,7 @@ def read(
         NotAnalysedError: A file cannot be read, holds no model, or its weights do not fit.
     """
     packages = admitted(allow)
-    if is_link_to_nothing(target):
+    if is_link_to_nothing(target) and not refusal(target):
         raise NotAnalysedError(f"`{target}` is a link to a file that is not there.")
     if target and (is_remote(target) or is_meant(target)):
         if kwargs:

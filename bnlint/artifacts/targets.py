@@ -13,7 +13,7 @@ from typing import Final
 from bnlint.artifacts.address import is_remote
 from bnlint.artifacts.sniff import Kind, sniff
 from bnlint.artifacts.walking import walk
-from bnlint.artifacts.weight_folders import INDEX_SUFFIX, METADATA, holds_weights, listed_files
+from bnlint.artifacts.weight_folders import INDEX_SUFFIX, METADATA, WEIGHT_FILES, holds_weights, listed_files
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.opening import NotRegularError, is_folder, is_link_to_nothing, is_to_be_read, open_regular
 
@@ -173,14 +173,15 @@ def _inside(folder: str) -> Iterator[str]:
     for top, inner_folders, files in walk(folder, unreadable.append):
         inner_folders[:] = _not_hidden(inner_folders)
         path = Path(top)
-        if _is_model_folder(path):
+        # What was listed is not looked for again: on a path of a thousand folders each look takes its time.
+        if not WEIGHT_FILES.isdisjoint(files) and _is_model_folder(path):
             yield top
             if is_to_be_read(path / METADATA):
                 inner_folders.clear()
             continue
-        shards = _indices(path)
+        shards = _indices(path) if any(name.endswith(INDEX_SUFFIX) for name in files) else {}
         yield from (str(path / name) for name in files if not name.startswith(".") and name not in shards)
-    yield from unreadable  # each a target that fails, for nothing may be passed over in silence
+    yield from map(os.path.normpath, unreadable)  # each a target that fails, for nothing may be passed over in silence
 
 
 def _indices(folder: Path) -> dict[str, str]:

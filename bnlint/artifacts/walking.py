@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 
 def walk(top: str, unreadable: Callable[[str], object] = lambda _: None) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -30,7 +29,8 @@ def walk(top: str, unreadable: Callable[[str], object] = lambda _: None) -> Iter
         links = {name for name, _, is_link in found if is_link}
         inner = [name for name, is_folder, _ in found if is_folder]
         yield folder, inner, [name for name, is_folder, _ in found if not is_folder]
-        pending += [str(Path(folder, name)) for name in reversed(inner) if name not in links]
+        # `Path` would take the whole of each path apart.
+        pending += [os.path.join(folder, name) for name in reversed(inner) if name not in links]  # noqa: PTH118
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

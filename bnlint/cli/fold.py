@@ -20,7 +20,7 @@ STAGES = ("reading", "folding", "writing")
 
 @click.command(short_help="Fold BatchNorm into the layers around it, and prove it.")
 @model_options
-@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Where the folded model goes.")
+@click.option("-o", "--output", metavar="FILE", type=Path, help="Where the folded model goes.")
 @click.option("--in-place", is_flag=True, help="Write over the file that the weights come from.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 @click.option("--dry-run", is_flag=True, help="Show what can be folded; fold and write nothing.")

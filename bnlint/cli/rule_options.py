@@ -48,7 +48,7 @@ rules_option = click.option(
     "folders",
     multiple=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=Path,
     help="A folder with more rule files; may be given several times.",
 )
 

@@ -20,7 +20,7 @@ STAGES = ("reading", "folding")
 
 
 @click.command(short_help="Check a folded file against its original.")
-@click.argument("folded", type=click.Path(path_type=Path))
+@click.argument("folded", type=Path)
 @click.option("--against", required=True, metavar="FILE", help="The original: its weights, or the whole model.")
 @click.option("--model", metavar="IMPORT", help="The model that the weights belong to, as package.module:name.")
 @loading_options

@@ -9,16 +9,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from bnlint.artifacts.missing import missing_file
 from bnlint.artifacts.safetensors_header import read_header
-from bnlint.artifacts.zip_directory import find_directory
+from bnlint.artifacts.zip_directory import BadDirectoryError, find_directory
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
 from bnlint.opening import NotRegularError, open_regular, unreadable
+from bnlint.tracing.numpy_files import NumpyFileError, read_array, read_arrays
 
 _SPECIFICATION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?")
 _DTYPES = {
@@ -143,7 +143,8 @@ def read_values(path: Path) -> Any:
     except BnlintError:
         raise
     except Exception as error:
-        cause = f"The input file {path} cannot be read ({type(error).__name__})."
+        why = f": {error}" if isinstance(error, (BadDirectoryError, NumpyFileError)) else f" ({type(error).__name__})"
+        cause = f"The input file {path} cannot be read{why}."
         raise NotAnalysedError(cause, "Save tensors with torch.save or numpy.savez.") from error
 
 
@@ -151,13 +152,12 @@ def _tensors_in(file: BinaryIO, path: Path) -> Any:
     if path.suffix == ".safetensors":
         return {name: stored.as_torch() for name, stored in read_header(path, str(path)).items()}
     if path.suffix == ".npy":
-        return torch.from_numpy(numpy.load(file, allow_pickle=False))
-    if file.read(4) == b"PK\x03\x04":
-        find_directory(file)  # numpy and torch would read a list of contents of any length
-    file.seek(0)
+        return torch.from_numpy(read_array(file))
     if path.suffix == ".npz":
-        loaded = numpy.load(file, allow_pickle=False)
-        return {name: torch.from_numpy(loaded[name]) for name in loaded}
+        return {name: torch.from_numpy(array) for name, array in read_arrays(file).items()}
+    if file.read(4) == b"PK\x03\x04":
+        find_directory(file)  # torch would read a list of contents of any length
+    file.seek(0)
     return torch.load(file, map_location="cpu", weights_only=True)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,11 +20,20 @@ from torch import nn
 
 from bnlint.config import FILES
 from tests.cli.conftest import Ended, Run
+from tests.cli.hostile_runs import run_all
+from tests.cli.sparse_files import DATA, TARGETS
+from tests.cli.test_hostile import MOST_MEGABYTES, MOST_SECONDS
 from tests.models import with_plausible_statistics
 
 pytestmark = [pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes"), pytest.mark.timeout(60)]
 
-LINES = ("class Net(nn.Sequential):", "    def __init__(self):", "        super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))")
+CODE = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+"""
 
 
 def network() -> nn.Module:
@@ -38,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     torch.save(network(), "good.pth")
-    Path("nets.py").write_text("\n".join(["from torch import nn", *LINES]))
+    Path("nets.py").write_text(CODE)
     yield tmp_path
     sys.modules.pop("nets", None)
 
@@ -153,12 +163,126 @@ def test_a_pipe_under_any_name_is_not_waited_for(name: str, run: Run) -> None:
     assert words in ended.err
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("arguments", [(), ("--jobs", "2", "--file-timeout", "30")])
-def test_what_is_no_file_in_a_folder_costs_no_other_file(kind: str, arguments: tuple[str, ...], run: Run) -> None:
-    weights_folder("x.pth", "x.safetensors.index.json", "config.txt", kind=kind)
-    shutil.copy("good.pth", "model")
-    ended = run("check", "model", "--format", "json", *arguments)
-    found = {model["target"]: model for model in map(json.loads, ended.out.splitlines()) if "target" in model}
+@pytest.fixture
+def strange(folder: Path) -> Iterator[Path]:
+    """A folder with all that is strange beside three good models, one of them far below."""
+    for kind, make in KINDS.items():
+        make(folder / f"{kind}.pth")
+        make(folder / f"{kind}.txt")
+    os.mkfifo("x.safetensors.index.json")
+    Path("link.pth").symlink_to("nowhere")
+    Path("circle.pth").symlink_to("circle.pth")
+    Path("circle").symlink_to(".", target_is_directory=True)
+    Path("empty.pth").touch()
+    shutil.copy("good.pth", b"\xff\n\x1b[2J\xe2\x80\xae.pth")
+    for levels, name in ((1100, "d"), (100, "e" * 100)):
+        for _ in range(levels):
+            Path(name).mkdir()
+            os.chdir(name)
+        shutil.copy(folder / "good.pth", "below.pth")
+        os.chdir(folder)
+    yield folder
+    subprocess.run(["rm", "-r", folder / "d", folder / ("e" * 100)], check=True)  # pytest's own way is not so deep
+
+
+def test_nothing_strange_in_a_folder_costs_any_other_file(strange: Path, run: Run) -> None:
+    ended = run("check", ".", "x" * 100_000, "nul\0byte", "good.pth", "./good.pth", "--format", "json", "--jobs", "2")
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    found = {line["target"]: line.get("cause", "").replace(line["target"], "") for line in lines if "target" in line}
+    deep = "d/" * 1100 + "below.pth"
+    assert {name for name, cause in found.items() if not cause} == {"good.pth", deep, "\\udcff\n\x1b[2J\u202e.pth"}
+    assert "itself" not in "".join(found.values())
+    refused = {f"{kind}.pth": "not a regular file" for kind in KINDS} | {
+        "x.safetensors.index.json": "not a regular file",
+        "link.pth": "a link to a file that is not there",
+        "circle.pth": "Too many levels of symbolic links",
+        "empty.pth": "empty",
+        "nul\0byte": "neither an existing file nor an import string",
+        "x" * 100_000: "neither an existing file nor an import string",
+    }
+    for name, words in refused.items():
+        assert words in found.pop(name)
+    (too_long,) = [cause for name, cause in found.items() if name.startswith("e" * 100)]
+    assert "File name too long" in too_long
+    assert len(found) == 4
+    assert ended.code == 2, "of the names that are none"
+
+
+def test_names_do_not_act_on_the_terminal(run: Run) -> None:
+    shutil.copy("good.pth", b"\xff\n\x1b[2J\xe2\x80\xae.pth")
+    for format_ in ("concise", "full"):
+        said = run("check", b"\xff\n\x1b[2J\xe2\x80\xae.pth".decode(errors="surrogateescape"), "--format", format_)
+        assert "\\udcff\\n\\x1b[2J\\u202e.pth" in said.out.replace("\n        ", "")
+        assert not {"\x1b", "\u202e"} & set(said.out + said.err)
+
+
+ODD = {"nul": "nul\0byte", "long": "x" * 100_000, "no text": "\ud800", "circle": "circle", "below a file": "good.pth/x"}
+PLACES: tuple[tuple[str, ...], ...] = (
+    ("check", "{}"),
+    ("inspect", "{}.pth"),
+    ("check", "{}:Net"),
+    ("fold", "{}", "--in-place"),
+    ("check", "nets:Net", "--weights", "{}"),
+    ("check", "nets:Net", "--data", "{}"),
+    ("check", "nets:Net", "--input", "{}.pt"),
+    ("check", "good.pth", "--config", "{}"),
+    ("check", "good.pth", "--config", "{}.toml"),
+    ("check", "good.pth", "--rules", "{}"),
+    ("rules", "--rules", "{}"),
+    ("fold", "good.pth", "-o", "{}"),
+    ("fold", "good.pth", "-o", "{}", "--overwrite"),
+    ("fold", "good.pth", "-o", "{}/x.pth"),
+    ("verify", "{}", "--against", "good.pth"),
+    ("verify", "good.pth", "--against", "{}"),
+    ("check", "{}[*]"),
+    ("check", "{}/**"),
+)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=" ".join)
+def test_a_name_that_the_system_refuses_is_a_sentence(place: tuple[str, ...], run: Run) -> None:
+    Path("circle").symlink_to("circle")
+    for odd in ODD.values():
+        ended = run(*(argument.replace("{}", odd) for argument in place))
+        assert is_a_sentence(ended), (odd[:20], ended.code, ended.err[:200], ended.err[-200:])
+
+
+def test_a_pattern_of_thousands_of_parts_is_a_sentence(run: Run) -> None:
+    ended = run("check", "*/" * 2000)
+    assert ended.code == 2
+    assert "has more parts than any path" in ended.err
+
+
+def test_an_output_whose_record_could_not_be_called_is_refused_before_any_work(run: Run) -> None:
+    ended = run("fold", "good.pth", "-o", "x" * 248 + ".pth")
+    assert ended.code == 2
+    assert "cannot be written: File name too long" in ended.err
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """How checks of enormous files ended, and what they took."""
+    folder = tmp_path_factory.mktemp("sparse")
+    (folder / ".git").mkdir()
+    (folder / "nets.py").write_text(CODE)
+    torch.save(network(), folder / "good.pth")
+    torch.save(torch.zeros(4, 3, 8, 8), folder / "good.pt")
+    runs = {}
+    for number, (name, make) in enumerate(TARGETS.items()):
+        make(folder / str(number))
+        runs[name] = ["check", str(number)]
+    for name, make in DATA.items():
+        make(folder / name)
+        runs[name] = ["check", "nets:Net", "--data", name]
+    benign = [["check", "good.pth"], ["check", "nets:Net", "--data", "good.pt"]]
+    return dict(zip(runs, run_all(benign, [*runs.values()], folder), strict=True))
+
+
+@pytest.mark.parametrize("name", [*TARGETS, *DATA])
+def test_what_is_said_to_be_enormous_costs_neither_time_nor_memory(name: str, sparse: dict[str, Ended]) -> None:
+    ended = sparse[name]
     assert ended.code == 3
-    assert found.keys() == {f"model/{name}" for name in ("good.pth", "model.safetensors", "x.pth", "x.safetensors.index.json")}
+    assert ended.err.startswith("bnlint: ")
+    assert ended.err.count("\n") == 1
+    assert ended.seconds < MOST_SECONDS
+    assert ended.megabytes < MOST_MEGABYTES
