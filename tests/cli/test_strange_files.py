@@ -286,3 +286,21 @@ def test_what_is_said_to_be_enormous_costs_neither_time_nor_memory(name: str, sp
     assert ended.err.count("\n") == 1
     assert ended.seconds < MOST_SECONDS
     assert ended.megabytes < MOST_MEGABYTES
+
+
+SETTINGS = {
+    "lists in lists": ("bnlint.yaml", "ignore: " + "[" * 50_000 + "]" * 50_000),
+    "NUL": ("bnlint.yaml", 'rules: ["a\\0b"]'),
+    "digits": ("pyproject.toml", "[tool.bnlint]\nbatch_size=" + "9" * 10_000),
+    "a key of many parts": ("pyproject.toml", "[tool.bnlint]\n" + "a." * 40_000 + "a=1"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_beyond_all_limits_are_a_sentence_with_the_line(name: str, run: Run) -> None:
+    file, text = SETTINGS[name]
+    Path(file).write_text(text)
+    ended = run("check", "good.pth")
+    assert is_a_sentence(ended)
+    assert ended.code == 2
+    assert ended.err.startswith(f"bnlint: {file}:{text.count(chr(10)) + 1}: ")
