@@ -11,6 +11,7 @@ import os
 import stat
 from io import BufferedReader, FileIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final, Literal, overload
 
 from bnlint.errors import NotAnalysedError
@@ -49,18 +50,34 @@ def open_regular(file: Name, buffering: Literal[-1, 0] = -1) -> BufferedReader |
         OSError: It cannot be opened.
         ValueError: No file can have such a name.
     """
-    _require_regular(os.stat(file))
-    descriptor = os.open(file, _AT_ONCE)
+    mode = os.stat(file).st_mode
+    if not S_ISREG(mode):
+        raise NotRegularError(_kind(mode))
+    return reopen_regular(file) if buffering == 0 else BufferedReader(reopen_regular(file))
+
+
+def reopen_regular(file: Name) -> FileIO:
+    """Open a file once more, without a buffer, that was a regular one when it was opened before.
+
+    Args:
+        file: Its name.
+
+    Raises:
+        OSError: As for `open_regular`; a device may have been opened.
+        ValueError: As for `open_regular`.
+    """
+    raw = FileIO(os.open(file, _AT_ONCE))
     try:
-        status = os.fstat(descriptor)
-        _require_regular(status)
+        status = os.fstat(raw.fileno())
+        if not S_ISREG(status.st_mode):
+            raise NotRegularError(_kind(status.st_mode))
         if not status.st_size:
-            os.read(descriptor, 1)  # nothing, but of a log of the kernel, which has no end and says that it would wait
-            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.read(raw.fileno(), 1)  # nothing, but of a log of the kernel, which has no end and says that it would wait
+            raw.seek(0)
     except BaseException:
-        os.close(descriptor)
+        raw.close()
         raise
-    return os.fdopen(descriptor, "rb", 0) if buffering == 0 else os.fdopen(descriptor, "rb")
+    return raw
 
 
 def read_regular(file: Name, most: int) -> bytes:
@@ -180,8 +197,6 @@ def require_regular(file: Name, name: str) -> None:
         raise unreadable(name, error) from error
 
 
-def _require_regular(status: os.stat_result) -> None:
-    if stat.S_ISREG(status.st_mode):
-        return
+def _kind(mode: int) -> str:
     kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
-    raise NotRegularError(next((words for is_kind, words in kinds if is_kind(status.st_mode)), "a device"))
+    return next((words for is_kind, words in kinds if is_kind(mode)), "a device")
