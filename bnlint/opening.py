@@ -72,7 +72,7 @@ def reopen_regular(file: Name) -> FileIO:
         if not S_ISREG(status.st_mode):
             raise NotRegularError(_kind(status.st_mode))
         if not status.st_size:
-            os.read(raw.fileno(), 1)  # nothing, but of a log of the kernel, which has no end and says that it would wait
+            os.read(raw.fileno(), 1)  # there is nothing, but in a log of the kernel, which says that one has to wait
             raw.seek(0)
     except BaseException:
         raw.close()

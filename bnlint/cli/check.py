@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnlint.cli.configuration import configuration
-from bnlint.cli.options import asks_for_traceback, debug_option, targets_options
+from bnlint.cli.options import SECONDS, asks_for_traceback, debug_option, targets_options
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.rule_options import judging_options, settings_options
 from bnlint.cli.streams import complain, stdout_is_for_the_report, write
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--file-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=600,
     show_default=True,
     metavar="SECONDS",

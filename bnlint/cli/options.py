@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from bnlint.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_LONGEST_WAIT: Final = 1e9
+"""Seconds, some thirty years: timers take no more than a few times as many."""
 
 
 def _ask_for_traceback(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -94,9 +98,25 @@ key_option = click.option(
     help="Which of several models or sets of weights in a file, as ema.",
 )
 
+
+class _Seconds(click.FloatRange):
+    """Seconds above zero; more than any clock counts are as many as one does."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return min(seconds, _LONGEST_WAIT)
+
+
+SECONDS: Final = _Seconds()
+
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     help="The longest that tracing may take.",
 )

@@ -101,7 +101,8 @@ def parse_yaml(
             raise mistake(f"{name}:1: the file is empty.")
         return YamlSource(name, _Reader(loader, name, mistake, for_settings).value(root), mistake, root)
     except yaml.MarkedYAMLError as error:
-        line = _line(error.problem_mark or error.context_mark)
+        # What ends too early is marked on the line behind the last.
+        line = min(_line(error.problem_mark or error.context_mark), text.count("\n") + 1)
         raise mistake(f"{name}:{line}: not valid YAML: {error.problem}.") from error
     except ReaderError as error:
         line = text.encode()[: error.position].count(b"\n") + 1

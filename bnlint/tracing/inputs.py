@@ -115,7 +115,10 @@ def _from_specification(match: re.Match[str]) -> Inputs:
         raise UsageError(
             f"{dtype_name!r} is not a data type of torch.", f"Did you mean {nearest[0]!r}?" if nearest else ""
         )
-    tensor = torch.empty([int(size) for size in match["shape"].split("x")], dtype=dtype, device="meta")
+    try:
+        tensor = torch.empty([int(size) for size in match["shape"].split("x")], dtype=dtype, device="meta")
+    except (ValueError, TypeError, RuntimeError) as error:  # too many digits, too many bits, too many elements
+        raise UsageError(f"The input {match[0]} is larger than any tensor.") from error
     return Inputs(kwargs={name: tensor}) if name else Inputs((tensor,))
 
 

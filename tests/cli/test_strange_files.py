@@ -247,6 +247,37 @@ def test_a_name_that_the_system_refuses_is_a_sentence(place: tuple[str, ...], ru
         assert is_a_sentence(ended), (odd[:20], ended.code, ended.err[:200], ended.err[-200:])
 
 
+NUMBERS: dict[str, tuple[tuple[str, ...], int]] = {
+    "an axis of digits": (("--input", "9" * 5000 + "x3"), 2),
+    "an axis of more than 64 bits": (("--input", "99999999999999999999x3"), 2),
+    "more elements than 64 bits": (("--input", "9999999999x9999999999x9"), 2),
+    "a padded axis of digits": (("--padding", "9" * 5000), 2),
+    "an option of digits": (("--option", "BN301.minimum_values=" + "9" * 10_000), 2),
+    "an option without end": (("--option", "BN301.minimum_values=1e999"), 2),
+    "arguments of digits": (("--kwargs", "{a: " + "9" * 10_000 + "}"), 2),
+    "no number of seconds": (("--timeout", "nan"), 2),
+    "seconds without end": (("--timeout", "inf", "--input", "2x3x8x8"), 1),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_nobody_means_are_a_sentence(name: str, run: Run) -> None:
+    arguments, code = NUMBERS[name]
+    ended = run("check", "nets:Net", *arguments)
+    assert ended.code == code
+    assert "itself failed" not in ended.err
+    assert "timestamp" not in ended.out
+
+
+def test_a_folder_that_is_gone_is_a_sentence(folder: Path, run: Run) -> None:
+    Path("gone").mkdir()
+    os.chdir("gone")
+    Path("../gone").rmdir()
+    ended = run("check", str(folder / "good.pth"))
+    os.chdir(folder)
+    assert (ended.code, ended.err) == (2, "bnlint: The current folder is not there any more. Change to one that is.\n")
+
+
 def test_a_pattern_of_thousands_of_parts_is_a_sentence(run: Run) -> None:
     ended = run("check", "*/" * 2000)
     assert ended.code == 2
