@@ -18,6 +18,8 @@ from msgspec import Meta
 from bnlint.checking.option import Form, Option, Options
 from bnlint.checking.options import CheckOptions
 from bnlint.errors import UsageError
+from bnlint.opening import is_link_to_nothing, is_there, is_to_be_read, refusal
+from bnlint.ruleset.limits import read_text
 from bnlint.ruleset.settings import Layer, Settings, Word
 from bnlint.ruleset.source import Source
 from bnlint.ruleset.yaml_source import read_yaml
@@ -101,12 +103,12 @@ def find_config(start: Path) -> Path | None:
     """
     for folder in (start, *start.parents):
         for name in FILES:
-            if (folder / name).is_file():
+            if _is_listed(folder / name):
                 return folder / name
         project = folder / PYPROJECT
-        if project.is_file() and _table(project) is not None:
+        if _is_listed(project) and _table(project) is not None:
             return project
-        if (folder / ".git").exists():
+        if is_there(folder / ".git"):
             return None
     return None
 
@@ -130,6 +132,9 @@ def read_config(file: str | os.PathLike[str]) -> ConfigFile:
     else:
         source = read_yaml(path, _shown(path), UsageError)
     config = source.convert(Config)
+    for index, folder in enumerate(config.rules):
+        if why := refusal(path.parent / folder):
+            raise source.error(("rules", index), f'"{folder}" cannot be a folder: {why}.')
     given = {name: getattr(config, name) for name in config.__struct_fields__ if name not in _LAYERED}
     options = CheckOptions(**given | {"rules": tuple(_shown(path.parent / folder) for folder in given["rules"])})
     return ConfigFile(source.name, options, Layer(config, source))
@@ -137,11 +142,7 @@ def read_config(file: str | os.PathLike[str]) -> ConfigFile:
 
 def _table(file: Path) -> Source | None:
     """The table of bnlint; a file that does not mention bnlint is not even parsed."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{_shown(file)} cannot be read: {reason}.") from error
+    text = read_text(file, _shown(file), UsageError)
     if TABLE[-1] not in text:
         return None
     from bnlint.ruleset.toml_source import read_toml_table
@@ -151,7 +152,15 @@ def _table(file: Path) -> Source | None:
 
 def _shown(path: Path) -> str:
     """A path relative to the current folder: reports hold no absolute ones."""
-    return Path(os.path.relpath(path)).as_posix()
+    try:
+        return Path(os.path.relpath(path)).as_posix()
+    except ValueError:  # no file can have such a name, or it is on another drive
+        return path.as_posix()
+
+
+def _is_listed(file: Path) -> bool:
+    """Whether a file that nobody named is to be read: also one that cannot be, whose settings must not be lost."""
+    return is_to_be_read(file) or is_link_to_nothing(file)
 
 
 def schema_text(record: type[Options] = CheckOptions) -> str:

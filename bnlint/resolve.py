@@ -12,6 +12,7 @@ from bnlint.checking.options import CheckOptions
 from bnlint.config import ConfigFile, read_config
 from bnlint.errors import UsageError
 from bnlint.facts.setup import TrainingSetup
+from bnlint.opening import refusal, resolved
 from bnlint.report import Context, Severity
 from bnlint.ruleset import Adjusted, adjust, load_rules
 from bnlint.ruleset.profiles import profile_layer
@@ -72,7 +73,7 @@ def resolve(options: CheckOptions) -> Resolved:
     settings = [layer.settings for layer in layers]
     return Resolved(
         options=merged,
-        rules=adjust(load_rules([*{folder.resolve(): folder for folder in folders}.values()]), layers),
+        rules=adjust(load_rules([*{_place(folder): folder for folder in folders}.values()]), layers),
         context=_last(settings, "context") or Context.INFERENCE,
         fail_on=_fail_on(_last(settings, "fail_on") or Severity.WARNING),
         setup=merged.setup,
@@ -123,6 +124,11 @@ def _own_profile(config: ConfigFile) -> Layer:
         return profile_layer(config.options.profile or "")
     except UsageError as error:
         raise config.layer.source.error(("profile",), error.cause[0].lower() + error.cause[1:], error.hint) from error
+
+
+def _place(folder: Path) -> Path:
+    """The folder without links; as it is where it will be refused."""
+    return folder if refusal(folder) else resolved(folder)
 
 
 def _last(settings: Iterable[Settings], name: str) -> Any:

@@ -11,6 +11,7 @@ from bnlint.artifacts.current_folder import admitting, withheld
 from bnlint.artifacts.sniff import Kind
 from bnlint.artifacts.user_code import described, user_code
 from bnlint.errors import NotAnalysedError
+from bnlint.opening import open_regular
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,10 +58,12 @@ def _inside(container: Any, key: str) -> Any:
 def _load(path: Path, kind: Kind) -> Any:
     import torch
 
-    if kind is Kind.PICKLE:
-        with path.open("rb") as stream:
+    with open_regular(path) as stream:
+        if kind is Kind.PICKLE:
             return pickle.load(stream)
-    return torch.load(path, map_location="cpu", weights_only=False, mmap=kind is Kind.TORCH_ZIP)
+        if kind is Kind.TORCH_LEGACY:
+            return torch.load(stream, map_location="cpu", weights_only=False)
+        return torch.load(path, map_location="cpu", weights_only=False, mmap=True)  # which takes no open file
 
 
 def _missing_code_hint(error: BaseException) -> str:

@@ -14,7 +14,9 @@ from bnlint.artifacts.inert.tensors import SavedTensor
 from bnlint.artifacts.names import strip_wrappers
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.stored import StoredTensor
+from bnlint.artifacts.weight_folders import METADATA
 from bnlint.errors import NotAnalysedError
+from bnlint.opening import require_regular
 
 if TYPE_CHECKING:
     import numpy
@@ -84,6 +86,7 @@ def read_checkpoint_directory(path: Path, name: str, key: str = "") -> Saved:
         NotAnalysedError: The folder is incomplete or damaged, or holds several sets and none was chosen.
         UsageError: What was chosen is not there.
     """
+    require_regular(path / METADATA, f"{name.rstrip('/')}/{METADATA}")
     directory = ask_child("directory", path, name, Directory)
     with warning_of_calls(name, directory.called, keep_hint=True):
         if not directory.entries:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bnlint.artifacts.current_folder import admitting, modules_here, withheld
 from bnlint.artifacts.user_code import described, user_code
 from bnlint.errors import UsageError
+from bnlint.opening import is_folder, is_regular, resolved
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +60,7 @@ def import_string_meant(text: str) -> str:
     found = None
     with contextlib.suppress(ImportError, ValueError):  # a module without a spec, such as `__main__`
         found = find_spec(package)
-    if not (found or Path(package).is_dir() or Path(f"{package}.py").is_file()):
+    if not (found or is_folder(package) or is_regular(f"{package}.py")):
         return ""
     module, _, name = text.rpartition(".")
     return f"Did you mean `{module}:{name}`?"
@@ -136,10 +137,10 @@ def _attribute_hint(owner: Any, name: str) -> str:
 def _hidden_file(module: ModuleType) -> str:
     """The file of the current folder that the import string may have meant, if another module was imported."""
     file = Path(f"{module.__name__.replace('.', '/')}.py")
-    if not file.is_file():
+    if not is_regular(file):
         return ""
     loaded = getattr(module, "__file__", None)
-    return "" if loaded and Path(loaded).resolve() == file.resolve() else str(file)
+    return "" if loaded and resolved(Path(loaded)) == resolved(file) else str(file)
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -5,32 +5,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bnlint.artifacts.current_folder import admitting, withheld
 from bnlint.artifacts.inert.sandbox import read_inert
-from bnlint.artifacts.sniff import BAD_ZIP, Kind, inner_name
+from bnlint.artifacts.sniff import Kind, sniff
 from bnlint.artifacts.user_code import described, user_code
-from bnlint.artifacts.zip_members import region_of, stored_members
+from bnlint.artifacts.zip_members import BAD_ZIP, open_archive, region_of, stored_members
 from bnlint.errors import NotAnalysedError
+from bnlint.opening import open_regular
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-
-_MEMBERS = frozenset({"archive_format", "serialized_exported_program.json"})
 
 
 def is_program(path: Path) -> bool:
     """Whether a file is an exported program, told by the list of contents of its archive."""
     try:
-        if not path.is_file():
-            return False
-        with zipfile.ZipFile(path) as archive:
-            return not _MEMBERS.isdisjoint(map(inner_name, archive.namelist()))
-    except BAD_ZIP:
+        with open_regular(path) as file:
+            return sniff(file).kind is Kind.PROGRAM
+    except (OSError, ValueError):
         return False
 
 
@@ -55,7 +51,7 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
 
     with _logged() as said:
         try:
-            with user_code(), admitting(*_named(path, name)), path.open("rb") as file:
+            with user_code(), admitting(*_named(path, name)), open_regular(path) as file:
                 # By its name, torch will refuse a program that is not called .pt2.
                 return torch.export.load(path if path.suffix == ".pt2" else file)
         except (Exception, SystemExit) as error:
@@ -70,7 +66,7 @@ def load_program(path: Path, name: str, *, trust: bool) -> ExportedProgram:
 def _named(path: Path, name: str) -> list[str]:
     """Classes and functions that the pickles in a program name, such as the class of an example input."""
     named: list[str] = []
-    with contextlib.suppress(*BAD_ZIP, NotAnalysedError), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+    with contextlib.suppress(*BAD_ZIP, NotAnalysedError), open_regular(path) as file, open_archive(file) as archive:
         for member, info in stored_members(archive).items():
             if member.endswith(".pt"):
                 named += read_inert(path, name, Kind.TORCH_ZIP, region_of(file, info)).named

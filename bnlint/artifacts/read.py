@@ -15,6 +15,7 @@ from bnlint.artifacts.missing import missing_file, nearest_file
 from bnlint.artifacts.sniff import PICKLED, Content, Kind, sniff
 from bnlint.artifacts.user_code import user_code
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.opening import is_folder, is_link_to_nothing, is_meant, open_regular, refusal, unreadable
 
 if TYPE_CHECKING:
     from bnlint.artifacts.saved import Saved
@@ -48,9 +49,9 @@ def read(
         NotAnalysedError: A file cannot be read, holds no model, or its weights do not fit.
     """
     packages = admitted(allow)
-    if _is_link_to_nothing(Path(target)):
+    if is_link_to_nothing(target) and not refusal(target):
         raise NotAnalysedError(f"`{target}` is a link to a file that is not there.")
-    if target and (is_remote(target) or _exists(Path(target))):
+    if target and (is_remote(target) or is_meant(target)):
         if kwargs:
             raise UsageError(f"`{target}` is a file: `--kwargs` is for an import string.")
         artifact, built = _read_file(target, trust, "" if weights is not None else key, packages), False
@@ -218,7 +219,7 @@ def _read_saved(path: Path, name: str, kind: Kind | None, key: str, known: tuple
 
 
 def _sniff(path: Path, name: str) -> Kind | None:
-    if path.is_dir():
+    if is_folder(path):
         return None
     content = _content(path, name)
     if content.kind is Kind.UNREADABLE:
@@ -228,31 +229,9 @@ def _sniff(path: Path, name: str) -> Kind | None:
 
 def _content(path: Path, name: str) -> Content:
     try:
-        # Opening a pipe would wait for ever.
-        if path.exists() and not path.is_file():
-            raise NotAnalysedError(f"`{name}` is not a regular file.")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return sniff(file)
     except FileNotFoundError:
         raise missing_file(name) from None
-    except PermissionError as error:
-        raise NotAnalysedError(f"`{name}` may not be read: permission denied.") from error
     except (OSError, ValueError) as error:
-        raise NotAnalysedError(f"`{name}` cannot be read: {error}.") from error
-
-
-def _is_link_to_nothing(path: Path) -> bool:
-    try:
-        return path.is_symlink() and not path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        path.stat()
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
+        raise unreadable(name, error) from error

@@ -13,6 +13,7 @@ from bnlint.artifacts.inert.tensors import ITEM_SIZES, MOST_AXES, SavedTensor, c
 from bnlint.artifacts.json_size import refuse_many_parts
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import AGAIN, NotAnalysedError
+from bnlint.opening import open_regular, unreadable
 
 LARGEST_HEADER: Final = 100_000_000
 """Bytes, the limit of the format itself: https://github.com/huggingface/safetensors#format."""
@@ -44,9 +45,11 @@ def read_header(path: Path, name: str) -> dict[str, StoredTensor]:
         NotAnalysedError: The file is cut short or damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             found = describe(file)
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(name, error, AGAIN) from error
+    except (ValueError, RecursionError) as error:
         cause = f"`{name}` is a safetensors file that is cut short or damaged: {error}."
         raise NotAnalysedError(cause, AGAIN) from error
     return {key: StoredTensor(tensor, path, name, region) for key, (tensor, region) in found.items()}

@@ -24,6 +24,7 @@ from bnlint.artifacts.weight_folders import (
     listed_files,
 )
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.opening import is_folder, is_there, is_to_be_read, open_regular, unreadable
 
 _OF_WEIGHTS: Final = PICKLED | {Kind.SAFETENSORS}
 """What the files of an index, and those that give a folder its name, are."""
@@ -52,17 +53,21 @@ def read_folder(path: Path, name: str, key: str = "") -> Saved:
         NotAnalysedError: The folder has no weights under a usual name, or they are damaged.
         UsageError: What was chosen by key is not there.
     """
-    if (path / METADATA).is_file():
+    if is_to_be_read(path / METADATA):
         return read_checkpoint_directory(path, name, key)
     for usual in USUAL_FILES:
-        if (path / usual).is_file():
-            inner = f"{name.rstrip('/')}/{usual}"
+        if is_to_be_read(path / usual):
+            inner_name = f"{name.rstrip('/')}/{usual}"
             if usual.endswith(INDEX_SUFFIX):
-                found = read_index(path / usual, inner, key)
+                found = read_index(path / usual, inner_name, key)
             else:
-                found = read_saved(path / usual, inner, _sniff(path / usual, inner), key)
+                found = read_saved(path / usual, inner_name, _sniff(path / usual, inner_name), key)
             return replace(found, notes=(f"`{usual}` of the folder was read.", *found.notes))
-    raise NotAnalysedError(f"`{name}` is a folder without a `model.safetensors` or its like.", _hint(path))
+    try:
+        inner = sorted(entry.name for entry in path.iterdir() if is_folder(entry) and holds_weights(entry))
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error) from error
+    raise NotAnalysedError(f"`{name}` is a folder without a `model.safetensors` or its like.", _hint(inner))
 
 
 def read_index(path: Path, name: str, key: str = "") -> Saved:
@@ -89,7 +94,7 @@ def read_index(path: Path, name: str, key: str = "") -> Saved:
     versions: dict[str, int] = {}
     for file, wanted in places.items():
         shard = path.parent / file
-        if not shard.is_file():
+        if not is_there(shard):
             raise NotAnalysedError(f"`{name}` lists `{file}`, which is missing.", FOLDER_AGAIN)
         found = _read_shard(shard, str(PurePosixPath(name).parent / file))
         forms.add(found.form)
@@ -120,10 +125,10 @@ def _read_shard(path: Path, name: str) -> _Shard:
 
 def _sniff(path: Path, name: str) -> Kind:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = sniff(file)
-    except OSError as error:
-        raise NotAnalysedError(f"`{name}` cannot be read: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error) from error
     if content.kind is Kind.UNREADABLE:
         raise NotAnalysedError(f"`{name}` is {content.words}.", content.hint)
     if content.kind not in _OF_WEIGHTS:
@@ -131,11 +136,7 @@ def _sniff(path: Path, name: str) -> Kind:
     return content.kind
 
 
-def _hint(path: Path) -> str:
-    try:
-        folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and holds_weights(inner))
-    except OSError:
-        folders = []
+def _hint(folders: list[str]) -> str:
     if folders:
         return f"Name one of the folders in it: {', '.join(f'`{folder}`' for folder in folders)}."
     return "Name the file in it."

@@ -5,13 +5,11 @@ from __future__ import annotations
 import enum
 import os
 import re
-import struct
-import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from bnlint.artifacts.inert.protobuf import BadMessageError, fields
+from bnlint.artifacts.zip_directory import BadDirectoryError, LongDirectoryError, member_names
 from bnlint.errors import AGAIN
 
 HEAD_SIZE: Final = 4096
@@ -85,18 +83,8 @@ _ONNX_FIELDS: Final = {
 }  # fmt: skip
 """Fields of `onnx.ModelProto`, and whether each is a text or a message: 1 is the version of the format."""
 _NEWEST_ONNX: Final = 100
-BAD_ZIP: Final = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    OSError,
-    ValueError,
-    OverflowError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-)
-"""What `zipfile` raises on a damaged archive."""
+_MOST_ONNX_FIELDS: Final = 1 << 16
+"""Fields of a model itself: a few, one for each domain of operators, and one for each of its own functions."""
 
 
 def sniff(file: BinaryIO) -> Content:
@@ -154,16 +142,15 @@ def _safetensors(head: bytes, size: int) -> Content:
 
 
 def _zip(file: BinaryIO) -> Content:
-    file.seek(0)
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-    except BAD_ZIP:
+        names, begins_the_file = member_names(file)
+    except LongDirectoryError:
+        return _unreadable("a zip archive whose list of contents is longer than that of any model")
+    except BadDirectoryError:
         return _unreadable("cut short or damaged: a zip archive whose list of contents is missing", AGAIN)
-    if members and all(member.header_offset for member in members):
+    if names and not begins_the_file:
         # Of a `.pt2` that was cut, the archive of example inputs in it may be all that is left whole.
         return _unreadable("cut short or damaged: a zip archive whose list of contents is of another archive", AGAIN)
-    names = [member.filename for member in members]
     inner = {inner_name(name) for name in names}
     # A TorchScript archive has a data.pkl as well.
     if "constants.pkl" in inner:
@@ -217,9 +204,9 @@ def _onnx(file: BinaryIO, head: bytes, size: int) -> Content | None:
     """An ONNX file has no magic number: it begins with the version of its format, then who made it, or the graph."""
     if head[:1] != b"\x08":
         return None
-    numbers = set()
+    numbers: set[int] = set()
     try:
-        for field in fields(file, 0, size):
+        for count, field in enumerate(fields(file, 0, size)):
             known = _ONNX_FIELDS.get(field.number)
             if known is None or known != field.is_bytes:
                 return None
@@ -228,6 +215,8 @@ def _onnx(file: BinaryIO, head: bytes, size: int) -> Content | None:
             numbers.add(field.number)
             if field.end > size:
                 break
+            if count > _MOST_ONNX_FIELDS:
+                return None
             if field.number == 1 and not 0 < field.value < _NEWEST_ONNX:
                 return None
         else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from bnlint.artifacts.inert.regions import OutsideFileError, Region, read_values
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
 from bnlint.errors import AGAIN, NotAnalysedError
+from bnlint.opening import open_regular, unreadable
 
 if TYPE_CHECKING:
     import numpy
@@ -58,7 +60,9 @@ class StoredTensor:
             raise NotAnalysedError(f"`{self.name}` holds no values of a tensor that it describes.")
         try:
             return read_values(self.file, self.description, self.region, self.little_endian)
-        except (OSError, OutsideFileError) as error:
+        except OSError as error:
+            raise unreadable(self.name, error, AGAIN) from error
+        except OutsideFileError as error:
             raise NotAnalysedError(f"`{self.name}` is damaged: {error}.", AGAIN) from error
 
     def as_torch(self) -> Tensor:
@@ -73,13 +77,18 @@ class StoredTensor:
         dtype: torch.dtype = getattr(torch, tensor.dtype)
         if self.region is None or tensor.numel == 0:
             return torch.empty(tensor.shape, dtype=dtype, device="meta" if self.region is None else "cpu")
-        if tensor.end > self.region.size or self.region.start + tensor.end > self.file.stat().st_size:
-            raise NotAnalysedError(f"`{self.name}` is damaged: a tensor reaches beyond its storage.")
-        flat = _mapped(self.file, self.region.start, tensor.end, ITEM_SIZES[tensor.dtype]).view(dtype)
+        try:
+            with open_regular(self.file, buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if tensor.end > self.region.size or self.region.start + tensor.end > size:
+                    raise NotAnalysedError(f"`{self.name}` is damaged: a tensor reaches beyond its storage.")
+                flat = _mapped(file, self.region.start, tensor.end, ITEM_SIZES[tensor.dtype]).view(dtype)
+        except (OSError, ValueError) as error:
+            raise unreadable(self.name, error, AGAIN) from error
         return torch.as_strided(flat, tensor.shape, tensor.stride, tensor.offset)
 
 
-def _mapped(file: Path, start: int, size: int, item: int) -> Tensor:
+def _mapped(file: BinaryIO, start: int, size: int, item: int) -> Tensor:
     import numpy
     import torch
 

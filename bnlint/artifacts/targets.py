@@ -12,8 +12,10 @@ from typing import Final
 
 from bnlint.artifacts.address import is_remote
 from bnlint.artifacts.sniff import Kind, sniff
-from bnlint.artifacts.weight_folders import INDEX_SUFFIX, METADATA, holds_weights, listed_files
+from bnlint.artifacts.walking import walk
+from bnlint.artifacts.weight_folders import INDEX_SUFFIX, METADATA, WEIGHT_FILES, holds_weights, listed_files
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.opening import NotRegularError, is_folder, is_link_to_nothing, is_to_be_read, open_regular
 
 MODEL_SUFFIXES: Final = frozenset(
     (".bin", ".ckpt", ".onnx", ".pickle", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".torchscript")
@@ -84,19 +86,19 @@ def is_no_model(target: Target) -> bool:
     Args:
         target: What was found.
     """
-    path = Path(target.name)
-    if not target.found or path.suffix.lower() in MODEL_SUFFIXES or path.is_dir():
+    if not target.found or Path(target.name).suffix.lower() in MODEL_SUFFIXES or is_folder(target.name):
         return False
+    if target.name.endswith(INDEX_SUFFIX):
+        return False  # of no use to anybody but a model
     if is_remote(target.name):
-        return not target.name.endswith(INDEX_SUFFIX)
-    try:
-        # Opening a pipe would wait for ever.
-        if not path.is_file():
-            return True
-        with path.open("rb") as file:
-            return sniff(file).kind is Kind.UNREADABLE
-    except OSError:
         return True
+    try:
+        with open_regular(target.name) as file:
+            return sniff(file).kind is Kind.UNREADABLE
+    except (NotRegularError, FileNotFoundError, PermissionError):
+        return True
+    except (OSError, ValueError):
+        return is_link_to_nothing(target.name)
 
 
 def _is_pattern(name: str) -> bool:
@@ -120,7 +122,12 @@ def _remote_targets(name: str) -> Iterator[Target]:
 
 
 def _expanded(pattern: str) -> list[str]:
-    found = [*_matches(pattern)]
+    try:
+        found = [*_matches(pattern)]
+    except ValueError:  # no file can have such a name
+        found = []
+    except RecursionError as error:
+        raise UsageError(f"The pattern `{pattern}` has more parts than any path.") from error
     if not found:
         raise UsageError(f"No file matches `{pattern}`.")
     return found
@@ -135,7 +142,7 @@ def _matches(pattern: str) -> Iterator[str]:
     at = pieces.index("**")
     before, after = "/".join([*pieces[:at], ""]), "/".join(pieces[at + 1 :])
     for top in _matches(before) if before else ("",):
-        for folder, inner_folders, files in os.walk(top or os.curdir):
+        for folder, inner_folders, files in walk(top or os.curdir):
             inner_folders[:] = _not_hidden(inner_folders)
             own = os.path.normpath(folder)
             if after:
@@ -153,37 +160,35 @@ def _normal(name: str) -> str:
 
 
 def _is_folder_of_models(path: Path) -> bool:
-    return path.is_dir() and not _is_model_folder(path)
+    return is_folder(path) and not _is_model_folder(path)
 
 
 def _is_model_folder(path: Path) -> bool:
     """Whether a folder that the user names, or one that is found, is one model."""
-    try:
-        return holds_weights(path) and ((path / _MODEL_CARD).is_file() or (path / METADATA).is_file())
-    except OSError:
-        return False
+    return holds_weights(path) and (is_to_be_read(path / _MODEL_CARD) or is_to_be_read(path / METADATA))
 
 
 def _inside(folder: str) -> Iterator[str]:
     unreadable: list[str] = []
-    for top, inner_folders, files in os.walk(folder, onerror=lambda error: unreadable.append(error.filename)):
+    for top, inner_folders, files in walk(folder, unreadable.append):
         inner_folders[:] = _not_hidden(inner_folders)
         path = Path(top)
-        if _is_model_folder(path):
+        # What was listed is not looked for again: on a path of a thousand folders each look takes its time.
+        if not WEIGHT_FILES.isdisjoint(files) and _is_model_folder(path):
             yield top
-            if (path / METADATA).is_file():
+            if is_to_be_read(path / METADATA):
                 inner_folders.clear()
             continue
-        shards = _indices(path)
+        shards = _indices(path) if any(name.endswith(INDEX_SUFFIX) for name in files) else {}
         yield from (str(path / name) for name in files if not name.startswith(".") and name not in shards)
-    yield from unreadable  # each a target that fails, for nothing may be passed over in silence
+    yield from map(os.path.normpath, unreadable)  # each a target that fails, for nothing may be passed over in silence
 
 
 def _indices(folder: Path) -> dict[str, str]:
     """The index that lists each shard in a folder, by the name of the shard; one alone can have half a layer."""
     try:
         indices = sorted(file for file in folder.iterdir() if file.name.endswith(INDEX_SUFFIX))
-    except OSError:
+    except (OSError, ValueError):
         return {}
     return {shard: str(index) for index in indices for shard in _listed(index)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -11,6 +12,7 @@ import msgspec
 from bnlint.artifacts.inside import is_inside
 from bnlint.artifacts.json_size import refuse_many_parts
 from bnlint.errors import NotAnalysedError
+from bnlint.opening import is_to_be_read, open_regular, unreadable
 
 METADATA: Final = ".metadata"
 """The file that makes a folder a checkpoint of `torch.distributed.checkpoint`."""
@@ -29,6 +31,9 @@ USUAL_FILES: Final = (
     "diffusion_pytorch_model.bin",
 )
 """Where transformers and diffusers keep weights, safetensors first, as those libraries themselves prefer them."""
+
+WEIGHT_FILES: Final = frozenset((METADATA, *USUAL_FILES))
+"""The files of which one makes a folder weights."""
 
 LARGEST_INDEX: Final = 1 << 27
 """Bytes of an index; it takes about 100 for each tensor."""
@@ -53,7 +58,7 @@ def holds_weights(folder: Path) -> bool:
     Args:
         folder: Any folder.
     """
-    return any((folder / usual).is_file() for usual in (METADATA, *USUAL_FILES))
+    return any(is_to_be_read(folder / usual) for usual in WEIGHT_FILES)
 
 
 def is_shard(name: str) -> bool:
@@ -76,10 +81,10 @@ def listed_files(path: Path, name: str) -> dict[str, dict[str, None]]:
         NotAnalysedError: The index is damaged or leaves its folder.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return listed_in(file, name)
-    except OSError as error:
-        raise NotAnalysedError(f"`{name}` cannot be read: {error}.", FOLDER_AGAIN) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error, FOLDER_AGAIN) from error
 
 
 def listed_in(file: BinaryIO, name: str) -> dict[str, dict[str, None]]:
@@ -94,9 +99,10 @@ def listed_in(file: BinaryIO, name: str) -> dict[str, dict[str, None]]:
         OSError: It cannot be read.
     """
     try:
-        data = file.read(LARGEST_INDEX + 1)
-        if len(data) > LARGEST_INDEX:
+        if file.seek(0, os.SEEK_END) > LARGEST_INDEX:
             raise ValueError("it is longer than that of any model")
+        file.seek(0)
+        data = file.read(LARGEST_INDEX)
         refuse_many_parts(data)
         index = msgspec.json.decode(data, type=_Index)
     except (ValueError, RecursionError) as error:

@@ -13,6 +13,21 @@ from typing import IO, Any, Final
 
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.sniff import inner_name
+from bnlint.artifacts.zip_directory import find_directory
+from bnlint.opening import reason
+
+BAD_ZIP: Final = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+)
+"""What `zipfile` raises on a damaged archive."""
 
 LARGEST_RAW: Final = 1 << 24
 """Bytes of a pickle that are looked at only for what it would call."""
@@ -62,6 +77,29 @@ class Part(io.RawIOBase):
 
 class BadArchiveError(ValueError):
     """An archive that torch did not write, or that is damaged."""
+
+
+def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
+    """Open an archive, whose list of contents is read as a whole; for the process that reads untrusted files.
+
+    Args:
+        file: A seekable file.
+
+    Raises:
+        BadDirectoryError: The list is missing, or longer than that of any model.
+        Exception: One of `BAD_ZIP`.
+    """
+    find_directory(file)
+    return zipfile.ZipFile(file)
+
+
+def bad_zip_words(error: BaseException) -> str:
+    """What is wrong with an archive, in words.
+
+    Args:
+        error: One of `BAD_ZIP`.
+    """
+    return reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
 
 
 def stored_members(archive: zipfile.ZipFile, compressed: tuple[str, ...] = ()) -> dict[str, zipfile.ZipInfo]:

@@ -11,7 +11,7 @@ from bnlint.checking.options import CheckOptions, for_many
 from bnlint.cli.call import call_linter
 from bnlint.cli.configuration import configuration, no_config_option
 from bnlint.cli.help import HelpfulCommand
-from bnlint.cli.options import asks_for_traceback, debug_option, options_on
+from bnlint.cli.options import SECONDS, asks_for_traceback, debug_option, options_on
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import complain
 from bnlint.errors import NotAnalysedError, UsageError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--file-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=600,
     show_default=True,
     metavar="SECONDS",

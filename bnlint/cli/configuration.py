@@ -32,5 +32,12 @@ def configuration(config_file: str | None, no_config: bool) -> ConfigFile | None
         return None
     from bnlint.config import find_config, read_config
 
-    file = find_config(Path.cwd()) if config_file is None else config_file
+    file = find_config(_current_folder()) if config_file is None else config_file
     return None if file is None else read_config(file)
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError("The current folder is not there any more.", "Change to one that is.") from error

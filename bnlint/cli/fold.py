@@ -14,6 +14,7 @@ from bnlint.cli.options import debug_option, options_on
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import complain, write
 from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.opening import is_folder, is_regular, is_there, refusal
 
 if TYPE_CHECKING:
     from bnlint.folding.record import FoldRecord
@@ -26,7 +27,7 @@ _FOLD = "bnlint.cli.fold_model:fold_target"
 @click.command(cls=HelpfulCommand, short_help="Fold BatchNorm into the layers around it, and prove it.")
 @click.argument("target")
 @options_on("reading")
-@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Where the folded model goes.")
+@click.option("-o", "--output", metavar="FILE", type=Path, help="Where the folded model goes.")
 @click.option("--in-place", is_flag=True, help="Write over the file that the weights come from.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 @click.option("--dry-run", is_flag=True, help="Show what can be folded; fold and write nothing.")
@@ -117,7 +118,7 @@ def _fold(options: dict[str, Any], output: Path, *, replace: bool) -> FoldRecord
 
 def _output(target: str, weights: str | None, output: Path | None, *, in_place: bool, overwrite: bool) -> Path:
     """Where the folded model goes, refused before any work is done."""
-    sources = [Path(name) for name in (weights, target) if name is not None and Path(name).is_file()]
+    sources = [Path(name) for name in (weights, target) if name is not None and is_regular(name)]
     from bnlint.folding.record import beside
 
     if output is None:
@@ -126,23 +127,19 @@ def _output(target: str, weights: str | None, output: Path | None, *, in_place: 
         if not sources:
             raise UsageError(f"`{target}` is no file that could be written over.", "Give `-o FILE`.")
         return sources[0]
-    try:
-        output.exists()
-    except OSError as error:  # its name is too long
-        from bnlint.folding.place import cannot_be_written
-
-        raise cannot_be_written(output, error) from error
-    if output.is_dir() or not output.name:
+    if is_folder(output) or not output.name:
         raise UsageError(f"The output `{output}` is a folder.", "Name a file in it.")
-    if not output.parent.is_dir():
+    if why := refusal(output) or refusal(beside(output)):
+        raise UsageError(f"The output `{output}` cannot be written: {why}.", "Give another.")
+    if not is_folder(output.parent):
         raise UsageError(f"There is no folder `{output.parent}` for the output.")
     if output.suffix.lower() == ".onnx":
         raise UsageError("bnlint cannot write .onnx files.", "Give an output of .pt, .safetensors or .pt2.")
-    if output.exists():
+    if is_there(output):
         _require_consent(output, sources, in_place=in_place, overwrite=overwrite)
     elif in_place:
         raise UsageError(f"`{output}` is not the input, which `--in-place` would write over.", "Give one of the two.")
-    elif beside(output).exists() and not overwrite:
+    elif is_there(beside(output)) and not overwrite:
         raise UsageError(f"The record `{beside(output)}` exists.", "Remove it, or give `--overwrite` to replace it.")
     return output
 
@@ -153,7 +150,7 @@ def _require_consent(output: Path, sources: list[Path], *, in_place: bool, overw
         raise UsageError(f"`{output}` is not the input, which `--in-place` would write over.", "Give one of the two.")
     if any(same) and not in_place:
         raise UsageError(f"The output `{output}` is the input.", "Give another, or `--in-place` to write over it.")
-    if not output.is_file():
+    if not is_regular(output):
         raise UsageError(f"The output `{output}` is not a regular file.")
     if not in_place and not overwrite:
         raise UsageError(f"The output `{output}` exists.", "Give another, or `--overwrite` to replace it.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bnlint.artifacts.call_warning import warning_of_calls
 from bnlint.artifacts.powerful import is_powerful
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
+from bnlint.opening import is_regular
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +90,7 @@ def open_model(
         target=target,
         model=module,
         form=artifact.weights_form or artifact.form,
-        file=Path(source) if Path(source).is_file() else None,
+        file=Path(source) if is_regular(source) else None,
         notes=notes,
     )
 

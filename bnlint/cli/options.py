@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,6 +15,9 @@ from bnlint.cli.rule_options import split_numbers, split_severities
 from bnlint.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_LONGEST_WAIT: Final = 1e9
+"""Seconds, some thirty years: timers take no more than a few times as many."""
 
 
 def _ask_for_traceback(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -42,12 +46,9 @@ def _read_mapping(_ctx: click.Context, _parameter: click.Parameter, value: str |
     """The arguments of a factory, from YAML such as `{pretrained: false, num_classes: 10}`."""
     if value is None:
         return None
-    import yaml
+    from bnlint.ruleset.yaml_source import parse_yaml  # few targets are called with arguments
 
-    try:
-        mapping = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--kwargs is not YAML: {' '.join(str(error).split())}.") from error
+    mapping = parse_yaml(value, "--kwargs", UsageError, for_settings=False).data if value.strip() else None
     names = list(mapping) if isinstance(mapping, dict) else [mapping]
     if any(isinstance(name, str) and ":" in name for name in names):  # `{num_classes:10}` is one name without a value
         raise UsageError(
@@ -67,16 +68,32 @@ debug_option = click.option(
     help="Show the traceback of a failure.",
 )
 
+
+class _Seconds(click.FloatRange):
+    """Seconds above zero; more than any clock counts are as many as one does."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return min(seconds, _LONGEST_WAIT)
+
+
+SECONDS: Final = _Seconds()
+
 _FORMS: Final[Mapping[Form, Mapping[str, Any]]] = {
     "count": {"type": click.IntRange(min=1), "metavar": "N"},
-    "seconds": {"type": click.FloatRange(min=0, min_open=True), "metavar": "SECONDS"},
+    "seconds": {"type": SECONDS, "metavar": "SECONDS"},
     "flag": {"is_flag": True},
     "choice": {},
     "text": {},
     "key": {"callback": _not_empty},
     "texts": {"multiple": True},
     "words": {"multiple": True, "callback": split_commas},
-    "folders": {"multiple": True, "type": click.Path(path_type=Path)},
+    "folders": {"multiple": True, "type": Path},
     "yaml": {"callback": _read_mapping},
     "severities": {"multiple": True, "callback": split_severities},
     "numbers": {"multiple": True, "callback": split_numbers},

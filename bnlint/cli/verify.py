@@ -12,6 +12,7 @@ from bnlint.cli.help import HelpfulCommand
 from bnlint.cli.options import debug_option, options_on
 from bnlint.cli.progress import progress_bar
 from bnlint.cli.streams import write
+from bnlint.opening import is_meant, require_regular
 
 if TYPE_CHECKING:
     from bnlint.cli.verify_model import Verified
@@ -21,7 +22,7 @@ _FUNCTION = "bnlint.cli.verify_model:verify_files"
 
 
 @click.command(cls=HelpfulCommand, short_help="Check a folded file against its original.")
-@click.argument("folded", type=click.Path(path_type=Path))
+@click.argument("folded", type=Path)
 @click.option("--against", required=True, metavar="FILE", help="The original: its weights, or the whole model.")
 @click.option("--model", metavar="IMPORT", help="The model that the weights belong to, as package.module:name.")
 @options_on("reading", without=("weights",))
@@ -39,10 +40,11 @@ def verify(*, folded: Path, against: str, model: str | None, **options: Any) -> 
       bnlint verify folded.safetensors --against r18.pth --model torchvision.models:resnet18
       bnlint verify folded.pt --against model.pt --allow torchvision
     """  # noqa: D301 - click needs the character itself
-    if not folded.is_file():
+    if not is_meant(folded):
         from bnlint.artifacts.missing import missing_file
 
         raise missing_file(str(folded))
+    require_regular(folded, str(folded))
     question = {"folded": folded, "against": against, "model": model, **options}
     with progress_bar(STAGES) as progress:
         found: Verified = in_its_own_process(_FUNCTION, question, model or against, progress)

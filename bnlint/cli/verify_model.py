@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnlint.opening import is_there
+
 if TYPE_CHECKING:
     from bnlint.folding.record import FoldRecord
 
@@ -109,7 +111,7 @@ def _changed(record: FoldRecord, folded: Path, original: Path) -> Iterator[str]:
     from bnlint.folding.write import hash_file
 
     for path, known in ((folded, record.folded), (original, record.original)):
-        if known is None and not path.is_file():
+        if known is None and not is_there(path):
             continue  # an import string without weights
         if known is None:
             yield f"The record of `{folded.name}` has no hash of `{path.name}`."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from bnlint.errors import NotAnalysedError
+from bnlint.opening import read_regular, reason, resolved
 
 if TYPE_CHECKING:
     from bnlint.folding.fold import FoldResult
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 FOLD_SCHEMA: Final = "bnlint-fold-v1"
 SUFFIX: Final = ".bnlint.json"
 """What the name of a record has after the name of the folded file that it stands beside."""
+
+LARGEST_RECORD: Final = 1 << 26
+"""Bytes of a record; each layer takes some two hundred."""
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -165,14 +169,16 @@ def read_record(file: Path) -> FoldRecord | None:
     Raises:
         NotAnalysedError: If it cannot be read, or is no such record.
     """
-    path = beside(file.resolve())
+    path = beside(resolved(file))
     try:
-        return msgspec.json.decode(path.read_bytes(), type=FoldRecord)
+        data = read_regular(path, LARGEST_RECORD)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise NotAnalysedError(f"The record `{path.name}` cannot be read: {error.strerror}.") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        raise NotAnalysedError(f"The record `{path.name}` cannot be read: {reason(error)}.") from error
+    try:
+        return msgspec.json.decode(data, type=FoldRecord)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotAnalysedError(f"`{path.name}` is no record of a fold: {error}.") from error
 
 

@@ -19,6 +19,7 @@ from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
 from bnlint.folding.place import Staged, cannot_be_written
 from bnlint.folding.record import FileRecord, FoldRecord
+from bnlint.opening import open_regular, unreadable
 from bnlint.tracing.door import looking_at_a_model
 
 _WEIGHTS_ALONE = "Give an output that ends in .safetensors to write its weights alone."
@@ -63,10 +64,10 @@ def hash_file(path: Path) -> FileRecord:
         NotAnalysedError: If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return FileRecord(path.name, hashlib.file_digest(file, "sha256").hexdigest())
-    except OSError as error:
-        raise NotAnalysedError(f"`{path.name}` cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path.name, error) from error
 
 
 def write_files(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from bnlint.artifacts.artifact import Artifact
@@ -15,6 +14,7 @@ from bnlint.errors import UsageError
 from bnlint.facts.records import FactTable
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
+from bnlint.opening import is_meant
 from bnlint.report import Coverage
 
 DATA_BATCHES: Final = 16
@@ -31,7 +31,7 @@ def check_data(data: object, batches: int | None) -> None:
     Raises:
         UsageError: If a number of batches is given that is below 1, or without data, or if there is no such file.
     """
-    if isinstance(data, (str, os.PathLike)) and not Path(data).exists():
+    if isinstance(data, (str, os.PathLike)) and not is_meant(data):
         raise missing_file(os.fspath(data))
     if batches is None:
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import bnlint
 from bnlint.errors import RuleFileError
+from bnlint.opening import is_folder, is_there, reason, refusal
 from bnlint.ruleset.rule import Rule
 from bnlint.ruleset.rule_file import read_rule
 
@@ -40,7 +41,7 @@ def built_in_folder() -> Path:
     """Where bnlint's own rule files are: in the installed package, else in the source tree."""
     package = Path(bnlint.__file__).parent
     installed = package / "_rules"
-    return installed if installed.is_dir() else package.parent / "rules"
+    return installed if is_folder(installed) else package.parent / "rules"
 
 
 @cache
@@ -60,11 +61,16 @@ def _user_rules(folder: Path) -> list[Rule]:
 
 
 def _files(folder: Path) -> list[Path]:
-    if not folder.exists():
+    if why := refusal(folder):
+        raise RuleFileError(f"The folder of rules {folder} cannot be read: {why}.")
+    if not is_there(folder):
         raise RuleFileError(f"There is no folder of rules {folder}.")
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise RuleFileError(f"{folder} is not a folder;", "give the folder that holds the rule files.")
-    files = sorted(file for file in folder.iterdir() if file.suffix in {".yaml", ".yml"} and file.is_file())
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix in {".yaml", ".yml"} and not is_folder(file))
+    except OSError as error:
+        raise RuleFileError(f"The folder of rules {folder} cannot be read: {reason(error)}.") from error
     if not files:
         raise RuleFileError(f"The folder {folder} holds no rule file (`*.yaml`).")
     return files

@@ -27,7 +27,7 @@ from bnlint.tracing.graph_builder import argument_names
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.norms import is_frozen_batch_norm, norm_kind
 
-_SPECIFICATION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<axis>\d+)(?::(?P<value>-?\d+(?:\.\d+)?))?")
+_SPECIFICATION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<axis>\d{1,2})(?::(?P<value>-?\d{1,30}(?:\.\d{1,30})?))?")
 _SHARE = 2
 """One padded step for so many real ones."""
 

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from bnlint.artifacts.missing import missing_file
-from bnlint.errors import NotAnalysedError, UsageError
+from bnlint.artifacts.safetensors_header import read_header
+from bnlint.artifacts.zip_directory import BadDirectoryError, find_directory
+from bnlint.errors import BnlintError, NotAnalysedError, UsageError
+from bnlint.opening import NotRegularError, open_regular, unreadable
+from bnlint.tracing.numpy_files import NumpyFileError, read_array, read_arrays
 
 _SPECIFICATION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?")
 _DTYPES = {
@@ -112,7 +115,10 @@ def _from_specification(match: re.Match[str]) -> Inputs:
         raise UsageError(
             f"{dtype_name!r} is not a data type of torch.", f"Did you mean {nearest[0]!r}?" if nearest else ""
         )
-    tensor = torch.empty([int(size) for size in match["shape"].split("x")], dtype=dtype, device="meta")
+    try:
+        tensor = torch.empty([int(size) for size in match["shape"].split("x")], dtype=dtype, device="meta")
+    except (ValueError, TypeError, RuntimeError) as error:  # too many digits, too many bits, too many elements
+        raise UsageError(f"The input {match[0]} is larger than any tensor.") from error
     return Inputs(kwargs={name: tensor}) if name else Inputs((tensor,))
 
 
@@ -131,21 +137,31 @@ def read_values(path: Path) -> Any:
         NotAnalysedError: If it cannot be read.
     """
     try:
-        if path.suffix == ".npy":
-            return torch.from_numpy(numpy.load(path, allow_pickle=False))
-        if path.suffix == ".npz":
-            loaded = numpy.load(path, allow_pickle=False)
-            return {name: torch.from_numpy(loaded[name]) for name in loaded}
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            return _tensors_in(file, path)
     except FileNotFoundError:
         raise missing_file(str(path)) from None
+    except NotRegularError as error:
+        raise unreadable(str(path), error) from error
+    except BnlintError:
+        raise
     except Exception as error:
-        cause = f"The input file {path} cannot be read ({type(error).__name__})."
+        why = f": {error}" if isinstance(error, (BadDirectoryError, NumpyFileError)) else f" ({type(error).__name__})"
+        cause = f"The input file {path} cannot be read{why}."
         raise NotAnalysedError(cause, "Save tensors with torch.save or numpy.savez.") from error
+
+
+def _tensors_in(file: BinaryIO, path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return {name: stored.as_torch() for name, stored in read_header(path, str(path)).items()}
+    if path.suffix == ".npy":
+        return torch.from_numpy(read_array(file))
+    if path.suffix == ".npz":
+        return {name: torch.from_numpy(array) for name, array in read_arrays(file).items()}
+    if file.read(4) == b"PK\x03\x04":
+        find_directory(file)  # torch would read a list of contents of any length
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _from_value(path: Path, value: Any) -> Inputs:

@@ -14,6 +14,7 @@ from bnlint.artifacts.inert.child import Answer, Request
 from bnlint.artifacts.inert.contents import Contents
 from bnlint.artifacts.inert.directory import Directory
 from bnlint.artifacts.inert.onnx_contents import OnnxContents
+from bnlint.artifacts.inert.program import ProgramContents
 from bnlint.artifacts.inert.script import Script
 from bnlint.artifacts.inert.script_code import PARSED_AS
 from bnlint.artifacts.program_schema import Payloads, Program, VersionOnly
@@ -38,7 +39,8 @@ def warm_up() -> None:
     """Bring about what the first file would, whatever is in it."""
     for codec in _CODECS:  # of names in archives and pickles; looking one up imports it
         "".encode(codec)
-    for record in (Request, Answer, Contents, Directory, Script, OnnxContents, Program, Payloads, VersionOnly):
+    in_the_child = (Program, Payloads, VersionOnly)
+    for record in (Request, Answer, Contents, Directory, Script, ProgramContents, OnnxContents, *in_the_child):
         msgspec.msgpack.Decoder(record)  # which evaluates the annotations at the first use of a class
     cell_len("\N{SNOWMAN}")  # rich imports its table of widths at the first letter beyond ASCII
 

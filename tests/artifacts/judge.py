@@ -17,10 +17,10 @@ from bnlint.artifacts.inert.child import Form, Request, answer_of, reader_of
 from bnlint.artifacts.inert.contents import Contents
 from bnlint.artifacts.inert.directory import Directory
 from bnlint.artifacts.inert.onnx_contents import OnnxContents
+from bnlint.artifacts.inert.program import ProgramContents
 from bnlint.artifacts.inert.regions import OutsideFileError, read_values
 from bnlint.artifacts.inert.script import Script
 from bnlint.artifacts.known.packages import NEURAL_NETWORKS
-from bnlint.artifacts.program_archive import read_program
 from bnlint.artifacts.safetensors_header import describe, read_header
 from bnlint.artifacts.weight_folders import listed_files, listed_in
 from bnlint.errors import NotAnalysedError
@@ -31,9 +31,9 @@ LIVE = "live"
 """Beside the forms of `child.Form`: a file of `torch.save` of which a model of known code is made."""
 
 IN_THE_PARENT: dict[str, Callable[[Path, str], object]] = {
-    "safetensors": read_header, "index": listed_files, "program": read_program,
+    "safetensors": read_header, "index": listed_files,
 }  # fmt: skip
-RESULTS = {"directory": Directory, "torchscript": Script, "onnx": OnnxContents}
+RESULTS = {"directory": Directory, "torchscript": Script, "program": ProgramContents, "onnx": OnnxContents}
 
 
 def judge(cases: Sequence[tuple[str, Path]]) -> list[str]:

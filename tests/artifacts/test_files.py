@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import stat
@@ -15,7 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import bnlint
+from bnlint.artifacts.inert.sandbox import read_inert
 from bnlint.artifacts.read import read
+from bnlint.artifacts.sniff import Kind
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import BnlintError, NoModelError, NotAnalysedError, UsageError
 from bnlint.summary import Failure
@@ -240,12 +243,42 @@ def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     file.chmod(0)
     if os.access(file, os.R_OK):  # the superuser may read everything
 
-        def deny(self: Path, *args: object, **options: object) -> None:
+        def deny(*args: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "open", deny)
+        monkeypatch.setattr(os, "open", deny)
     assert "permission denied" in _refused(file).cause
     file.chmod(stat.S_IRUSR | stat.S_IWUSR)
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(*args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, deny)
+    assert _refused(tmp_path).cause == f"`{tmp_path}` may not be read: permission denied."
+
+
+@pytest.mark.parametrize("kind", [Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE])
+def test_a_file_that_vanishes_before_it_is_read(kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(NotAnalysedError, match=r"^`x` is cut short or damaged: No such file or directory\."):
+        read_inert(tmp_path / "x", "x", kind)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_while_values_are_read(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({"bn.running_var": torch.ones(3)}, tmp_path / "x.safetensors")
+    artifact = read(str(tmp_path / "x.safetensors"))
+    assert artifact.saved is not None
+    (tensor,) = artifact.saved.tensors.values()
+
+    def fail(*args: object) -> None:
+        raise OSError(number, os.strerror(number), "/somewhere/else")
+
+    monkeypatch.setattr("bnlint.artifacts.stored.read_values", fail)
+    with pytest.raises(NotAnalysedError, match=f"cannot be read: {os.strerror(number)}\\."):
+        tensor.values()
 
 
 def test_a_safetensors_file_without_tensors(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_an_interrupt_ends_with_130(run: Run, linter: types.ModuleType) -> None:
         (["check", "x.pt", "--format", "xml"], "'full', 'concise', 'json'"),
         (["check", "x.pt", "--batch-size", "0"], "--batch-size"),
         (["check", "x.pt", "--kwargs", "[1, 2]"], "--kwargs is no mapping"),
-        (["check", "x.pt", "--kwargs", "{a: ["], "--kwargs is not YAML"),
+        (["check", "x.pt", "--kwargs", "{a: ["], "--kwargs:1: not valid YAML"),
         (["check"], "TARGET"),
         (["--nothing"], "--nothing"),
     ],

@@ -121,7 +121,11 @@ when:
         ("kind: batch_norm", "not: {}", '9: "not" is empty: it would always hold.'),
         ("kind: batch_norm", "eps: {}", '9: "eps" has no operator: it would always hold.'),
         ("kind: batch_norm", "kind: [", "11: not valid YAML:"),
-        ("kind: batch_norm", "kind: !!python/name:os.system", "9: not valid YAML:"),
+        (
+            "kind: batch_norm",
+            "kind: !!python/name:os.system",
+            "9: the tag `!!python/name:os.system` cannot be used here.",
+        ),
         ("{ default: 0.1 }", "&a { default: 0.1 }\nexamples: *a", "anchors and aliases cannot be used here."),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import IO
 from bnlint.artifacts.inert.inline import note_archive, note_inline
 from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Names, Pickled, read_pickle
 from bnlint.artifacts.inert.regions import Region
-from bnlint.artifacts.sniff import BAD_ZIP
-from bnlint.artifacts.zip_members import Part, region_of, stored_members
+from bnlint.artifacts.zip_members import BAD_ZIP, Part, bad_zip_words, open_archive, region_of, stored_members
+from bnlint.opening import open_regular
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ def open_zip(path: Path, part: Region | None = None, seen: Names | None = None) 
     seen = seen or Names()
     try:
         # A buffer would fetch 4 KiB or more for the 30 bytes before each storage.
-        with path.open("rb", buffering=0) as whole:
+        with open_regular(path, buffering=0) as whole:
             file: IO[bytes] = whole if part is None else io.BufferedReader(Part(whole, part))
-            archive = zipfile.ZipFile(file)
+            archive = open_archive(file)
             members = stored_members(archive)
             pickle = members.get("data.pkl")
             if pickle is None:
@@ -72,7 +71,7 @@ def open_zip(path: Path, part: Region | None = None, seen: Names | None = None) 
         _note(path, part, seen)
         if isinstance(error, BadPickleError):
             raise
-        raise BadPickleError(str(error) or type(error).__name__) from error
+        raise BadPickleError(bad_zip_words(error)) from error
     return Opened(pickled, regions, little)
 
 
@@ -81,5 +80,5 @@ def _shifted(region: Region, part: Region | None) -> Region:
 
 
 def _note(path: Path, part: Region | None, seen: Names) -> None:
-    with contextlib.suppress(OSError), path.open("rb") as whole:
+    with contextlib.suppress(OSError, ValueError), open_regular(path) as whole:
         note_archive(whole if part is None else io.BufferedReader(Part(whole, part)), seen)

@@ -15,6 +15,7 @@ import msgspec
 
 from bnlint.artifacts.inert.frames import READY
 from bnlint.artifacts.inert.regions import Region
+from bnlint.opening import reason
 
 if TYPE_CHECKING:
     from bnlint.artifacts.inert.machine import Names
@@ -33,7 +34,7 @@ _NOTHING: Final = msgspec.Raw(msgspec.msgpack.encode(None))
 LARGEST_ANSWER: Final = 1 << 27
 """Bytes of an answer; each tensor takes about a hundred."""
 
-Form = Literal["zip", "legacy", "plain", "directory", "package", "torchscript", "onnx"]
+Form = Literal["zip", "legacy", "plain", "directory", "package", "torchscript", "program", "onnx"]
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -114,6 +115,10 @@ def answer_of(read: Callable[[Request, Names], object], request: Request) -> Ans
         return _complaint("it takes more memory than any model needs", seen)
     except RecursionError:
         return _complaint("it nests deeper than any model", seen)
+    except OSError as error:  # it was sound when the process that asks looked at it
+        return _complaint(reason(error), seen)
+    except OverflowError:
+        return _complaint("it holds a number of more than 64 bits", seen)
     except ValueError as error:
         return _complaint(str(error), seen)
     if len(found) > LARGEST_ANSWER:  # the process that asks has no limit, and takes a few times as much
@@ -150,6 +155,10 @@ def reader_of(form: Form) -> Callable[[Request, Names], object]:
         from bnlint.artifacts.inert.script import read_script
 
         return lambda request, _: read_script(request.file)
+    if form == "program":
+        from bnlint.artifacts.inert.program import read_program_archive
+
+        return lambda request, _: read_program_archive(request.file)
     if form == "onnx":
         import onnx  # noqa: F401 - it takes long, and is not the file's doing
 

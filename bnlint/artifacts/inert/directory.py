@@ -18,6 +18,7 @@ from bnlint.artifacts.inert.tensors import SavedTensor, as_dtype, as_sizes, as_t
 from bnlint.artifacts.inert.values import Stub, attributes, mapping
 from bnlint.artifacts.inside import is_inside
 from bnlint.artifacts.weight_folders import METADATA
+from bnlint.opening import is_regular, is_there, open_regular
 
 _OF_NORMALISATION: Final = frozenset({
     "running_mean", "running_var", "num_batches_tracked", "weight", "bias", "gamma", "beta",
@@ -71,7 +72,7 @@ def read_directory(path: Path, seen: Names | None = None) -> Directory:
     Raises:
         ValueError: The folder is incomplete or damaged, or its list leads out of it.
     """
-    with (path / METADATA).open("rb") as file:
+    with open_regular(path / METADATA) as file:
         pickled = read_pickle(file, seen)
     note_inline(pickled)
     listed = attributes(pickled.value)
@@ -143,8 +144,10 @@ def _pieces(
 
 
 def _piece(path: Path, start: int, name: str, offset: int, length: int) -> Piece:
-    if not (path / name).is_file():
+    if not is_there(path / name):
         raise BadPickleError(f"the file `{name}` is missing")
+    if not is_regular(path / name):
+        raise BadPickleError(f"`{name}` is not a regular file")
     opened = open_zip(path / name, Region(offset, length))
     tensor = as_tensor(opened.pickled.value)
     region = opened.regions.get(tensor.storage) if tensor is not None else None

@@ -12,8 +12,7 @@ from typing import IO
 
 from bnlint.artifacts.inert.machine import BadPickleError, Names, read_pickle
 from bnlint.artifacts.inert.values import Persistent, mapping
-from bnlint.artifacts.sniff import BAD_ZIP
-from bnlint.artifacts.zip_members import raw_pickles
+from bnlint.artifacts.zip_members import BAD_ZIP, raw_pickles
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Names
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, as_storage
 from bnlint.artifacts.inert.values import mapping
+from bnlint.opening import open_regular
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _COUNT_BYTES: Final = 8
@@ -32,7 +33,7 @@ def open_legacy(path: Path, seen: Names | None = None) -> Opened:
         BadPickleError: The file is damaged or cut short.
     """
     seen = seen or Names()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if read_pickle(file, seen).value != _MAGIC:
             raise BadPickleError("it does not begin with the number that torch.save writes")
         read_pickle(file, seen)  # the version of the form, 1001 in every release
@@ -54,7 +55,7 @@ def open_plain(path: Path, seen: Names | None = None) -> Opened:
     Raises:
         BadPickleError: The file is damaged or cut short.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         pickled = read_pickle(file, seen)
         if not pickled.inline:
             return Opened(pickled, {}, True)

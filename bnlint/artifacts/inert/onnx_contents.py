@@ -11,6 +11,7 @@ import msgspec
 from bnlint.artifacts.inert.onnx_bytes import reduced
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import MOST_AXES
+from bnlint.opening import open_regular
 
 EXAMPLE_BATCH: Final = 2
 """The size that stands for a batch of any size: with 1, a batch cannot be told from an axis that is not there."""
@@ -131,7 +132,7 @@ def read_onnx(path: Path) -> OnnxContents:
     """
     import onnx
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         small = reduced(file)
     try:
         model = onnx.ModelProto.FromString(small.data)

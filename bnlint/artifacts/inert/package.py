@@ -14,8 +14,8 @@ from bnlint.artifacts.inert.archive import Opened
 from bnlint.artifacts.inert.contents import MOST_ENTRIES, Contents, contents
 from bnlint.artifacts.inert.inline import note_inline
 from bnlint.artifacts.inert.machine import LARGEST_PICKLE, BadPickleError, Names, Pickled, read_pickle
-from bnlint.artifacts.sniff import BAD_ZIP
-from bnlint.artifacts.zip_members import region_of, stored_members
+from bnlint.artifacts.zip_members import BAD_ZIP, bad_zip_words, open_archive, region_of, stored_members
+from bnlint.opening import open_regular
 
 _STORAGES: Final = ".data/"
 _SUFFIX: Final = ".storage"
@@ -36,7 +36,7 @@ def read_package(path: Path, seen: Names) -> Contents:
         BadPickleError: The archive or a pickle in it is damaged.
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, open_archive(file) as archive:
             members = stored_members(archive)
             order = members.get("byteorder")
             little = order is None or archive.read(order) != b"big"
@@ -51,7 +51,7 @@ def read_package(path: Path, seen: Names) -> Contents:
     except BAD_ZIP as error:
         if isinstance(error, BadPickleError):
             raise
-        raise BadPickleError(str(error) or type(error).__name__) from error
+        raise BadPickleError(bad_zip_words(error)) from error
     return _together(found)
 
 

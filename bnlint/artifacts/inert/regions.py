@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 import msgspec
 
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
+from bnlint.opening import reopen_regular
 
 if TYPE_CHECKING:
     import numpy
@@ -48,7 +49,7 @@ def read_values(path: Path, tensor: SavedTensor, region: Region, little_endian: 
         OutsideFileError: As for `values_in`.
     """
     # A buffer would fetch 8 KiB for each tensor of a normalisation layer, which has a few hundred bytes.
-    with path.open("rb", buffering=0) as file:
+    with reopen_regular(path) as file:
         return values_in(file, tensor, region, little_endian)
 
 

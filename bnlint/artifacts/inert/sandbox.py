@@ -18,6 +18,11 @@ from bnlint.artifacts.sniff import Kind
 from bnlint.errors import AGAIN, NotAnalysedError
 
 _FORMS: Final[dict[Kind, Form]] = {Kind.TORCH_ZIP: "zip", Kind.TORCH_LEGACY: "legacy", Kind.PICKLE: "plain"}
+_OTHER_ARCHIVES: Final[dict[Kind, Form]] = {
+    Kind.TORCHSCRIPT: "torchscript",
+    Kind.PACKAGE: "package",
+    Kind.PROGRAM: "program",
+}
 
 _BEYOND_LIMITS: Final = "A sound model needs far less: do not load it unless you know who made it."
 
@@ -45,15 +50,17 @@ def read_inert(path: Path, name: str, kind: Kind, part: Region | None = None, kn
 
 
 def begin_inert(path: Path, kind: Kind, known: Collection[str] = ()) -> None:
-    """Begin with what `read_inert` will be asked for, while this process still imports what comes after that.
+    """Begin with what a child will be asked for, while this process still imports what comes after that.
 
     Args:
         path: The file.
-        kind: Its format; nothing is done for one that `read_inert` does not read.
+        kind: Its format; nothing is done for one that no child reads, and for ONNX.
         known: As for `read_inert`.
     """
     if kind in _FORMS:
         reader.begin(msgspec.msgpack.encode(_request(_FORMS[kind], path, None, known)))
+    elif kind in _OTHER_ARCHIVES:
+        reader.begin(msgspec.msgpack.encode(_request(_OTHER_ARCHIVES[kind], path, None, ())))
 
 
 def ask_child(
@@ -89,4 +96,4 @@ def ask_child(
 
 
 def _request(form: Form, path: Path, part: Region | None, known: Collection[str]) -> Request:
-    return Request(form, os.fsencode(path.resolve()), part, tuple(known))
+    return Request(form, os.fsencode(path.absolute()), part, tuple(known))

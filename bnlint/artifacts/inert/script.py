@@ -28,8 +28,8 @@ from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
 from bnlint.artifacts.inert.tree import MOST_MODULES, Plain, SavedModule
 from bnlint.artifacts.inert.values import Global, Stub, attributes, is_scalar
 from bnlint.artifacts.names import joined
-from bnlint.artifacts.sniff import BAD_ZIP
-from bnlint.artifacts.zip_members import region_of, stored_members
+from bnlint.artifacts.zip_members import BAD_ZIP, bad_zip_words, open_archive, region_of, stored_members
+from bnlint.opening import open_regular
 
 LARGEST_CODE: Final = 1 << 24
 """Bytes of one file of code, unpacked; that of a large published model takes about 1 MB."""
@@ -98,12 +98,12 @@ def read_script(path: Path) -> Script:
         BadPickleError: The archive is damaged, or is none of TorchScript.
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, open_archive(file) as archive:
             return _Reader(archive).script(file)
     except BAD_ZIP as error:
         if isinstance(error, BadPickleError):
             raise
-        raise BadPickleError(str(error) or type(error).__name__) from error
+        raise BadPickleError(bad_zip_words(error)) from error
 
 
 class _Reader:

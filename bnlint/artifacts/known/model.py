@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bnlint.artifacts.inert.tree import foreign_packages
 from bnlint.artifacts.known.packages import NEURAL_NETWORKS
 from bnlint.artifacts.saved import Saved
-from bnlint.errors import NotAnalysedError
+from bnlint.opening import unreadable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,8 +60,8 @@ def live_model(saved: Saved, packages: Sequence[str]) -> tuple[nn.Module | None,
         return build(saved.objects.nodes, KnownNames(packages), storages.tensor), ""
     except NotBuiltError as error:
         return None, f"Not traced: {error}."
-    except OSError as error:
-        raise NotAnalysedError(f"`{saved.objects.file.name}` cannot be read: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise unreadable(saved.objects.file.name, error) from error
 
 
 def _why_foreign(packages: Sequence[str]) -> str:

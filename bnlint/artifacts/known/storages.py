@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
 from bnlint.artifacts.known.names import NotKnownCodeError
 from bnlint.artifacts.user_code import first_line
+from bnlint.opening import open_regular
 
 _ALIGNMENT: Final = 16
 """Bytes at multiples of which every data type may begin; files of `torch.save` since torch 1.6 keep to 64."""
@@ -30,8 +32,11 @@ class Storages:
     """
 
     def __init__(self, file: Path, regions: Mapping[str, Region]) -> None:
-        self._size = file.stat().st_size
-        self._bytes = torch.UntypedStorage.from_file(str(file), False, self._size)
+        with open_regular(file, buffering=0) as opened:
+            # A private mapping, as of `UntypedStorage.from_file`, which would open whatever has the name by now.
+            mapped = numpy.memmap(opened, numpy.uint8, "c")
+        self._size = mapped.nbytes
+        self._bytes = torch.from_numpy(mapped).untyped_storage()
         self._regions = regions
         self._storages: dict[str, torch.UntypedStorage] = {}
         self._left = _MOST_OVERLAP * self._size

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,10 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hanging(tmp_path: Path) -> Path:
-    """A file that never comes to an end: a pipe that nobody writes to."""
-    path = tmp_path / "pipe.pt"
-    os.mkfifo(path)
+    """A file that takes minutes to read: its pickle puts nothing on the stack and takes it off again."""
+    path = tmp_path / "slow.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x04" + b"N0" * 25_000_000 + b"N.")
     return path
 
 
@@ -81,11 +83,11 @@ def test_a_child_beyond_its_limits_costs_one_file(
 ) -> None:
     hungry = weights.with_name("hungry.pkl")
     hungry.write_bytes(b"\x80\x04" + b"\x8f" * 500_000 + b".")  # half a million sets
-    for path, limit in ((hungry, {"memory": 1 << 27}), (hanging, {"seconds": 1})):
+    for path, kind, limit in ((hungry, Kind.PICKLE, {"memory": 1 << 27}), (hanging, Kind.TORCH_ZIP, {"seconds": 1})):
         with monkeypatch.context() as patched:
             patched.setattr(sandbox, "Request", functools.partial(Request, **limit))
             with pytest.raises(NotAnalysedError, match=r"(within the limits on|takes more) memory"):
-                read_inert(path, path.name, Kind.PICKLE)
+                read_inert(path, path.name, kind)
         assert asked_for(weights)
         assert len(servers()) == 1
 
@@ -98,14 +100,14 @@ def test_a_child_that_is_killed_costs_one_file(weights: Path, hanging: Path) -> 
 
     def ask() -> None:
         with pytest.raises(NotAnalysedError) as caught:
-            read_inert(hanging, "pipe.pt", Kind.TORCH_ZIP)
+            read_inert(hanging, "slow.pt", Kind.TORCH_ZIP)
         said.append(caught.value.cause)
 
     asking = threading.Thread(target=ask)
     asking.start()
     os.kill(first_child(server), signal.SIGKILL)
     asking.join(10)
-    assert said == ["`pipe.pt` could not be read within the limits on memory and time for untrusted files."]
+    assert said == ["`slow.pt` could not be read within the limits on memory and time for untrusted files."]
     assert asked_for(weights)
     assert gone(server)
     assert len(servers()) == 1
@@ -203,7 +205,7 @@ def test_without_fork_each_file_has_a_new_process(
     assert read_inert(weights, "model.pt", Kind.TORCH_ZIP) == with_fork
     monkeypatch.setattr(sandbox, "Request", functools.partial(Request, seconds=1))
     with pytest.raises(NotAnalysedError, match="could not be read within the limits"):
-        read_inert(hanging, "pipe.pt", Kind.TORCH_ZIP)
+        read_inert(hanging, "slow.pt", Kind.TORCH_ZIP)
 
 
 @pytest.mark.parametrize("can_fork", [True, False])
