@@ -23,9 +23,9 @@ def inside_compiled(value: Any) -> Any:
     if "torch._dynamo" not in sys.modules:
         return None
     if type(value).__name__ == "OptimizedModule":
-        modules = vars(value).get("_modules")
+        modules = object.__getattribute__(value, "__dict__").get("_modules")
         return modules.get("_orig_mod") if isinstance(modules, dict) else None
-    if not isinstance(value, types.FunctionType):
+    if type(value) is not types.FunctionType:  # `isinstance` would ask an object of the model for its class
         return None
     own = value.__dict__
     # `functools.wraps` copies the attribute to functions around the wrapper; the wrapper itself knows its identity.
@@ -37,7 +37,7 @@ def inside_wrappers(model: nn.Module) -> nn.Module:
     """The model inside `WRAPPERS`: its names are those of its weights without theirs."""
     for _ in WRAPPERS:
         name = WRAPPERS.get(f"{type(model).__module__}.{type(model).__qualname__}")
-        inner = None if name is None else vars(model).get("_modules", {}).get(name)
+        inner = None if name is None else object.__getattribute__(model, "__dict__").get("_modules", {}).get(name)
         if inner is None:
             break
         model = inner

@@ -17,7 +17,7 @@ from bnlint.tracing.copying.atoms import ATOMIC_TYPES
 from bnlint.tracing.copying.functions import is_empty
 from bnlint.tracing.copying.reach import reached
 from bnlint.tracing.interruption import pass_on
-from bnlint.tracing.live import named_modules
+from bnlint.tracing.live import named_modules, tensors
 
 _Module = TypeVar("_Module", bound=nn.Module)
 _CONTAINERS = frozenset({dict, OrderedDict, set, list})
@@ -59,8 +59,8 @@ class _Functions:
 
     def __init__(self, model: nn.Module, memo: dict[int, Any]) -> None:
         self._memo = memo
-        self._own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-        held = {id(item): item for module in nn.Module.modules(model) for item in _functions(module)}
+        self._own = {id(tensor) for tensor in tensors(model)}
+        held = {id(item): item for _, module in named_modules(model) for item in _functions(module)}
         self._functions = [item for item in held.values() if self._holds_part(item)]
 
     def prepare(self) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from bnlint.folding.plan import Plan
+from bnlint.tracing.live import named_modules, submodule
 
 _HARMLESS_BUILTINS: Final = frozenset({
     "abs", "all", "any", "bool", "dict", "divmod", "enumerate", "filter", "float", "int", "len", "list", "map", "max",
@@ -52,10 +53,10 @@ def may_notice(model: nn.Module, plan: Plan) -> bool:
 
 class _Reader:
     def __init__(self, model: nn.Module, plan: Plan) -> None:
-        self._modules = list(nn.Module.modules(model))
+        self._modules = [module for _, module in named_modules(model)]
         self._classes = {cls for module in self._modules for cls in type(module).__mro__ if not _of_torch(cls)}
         changed = {path for fold in plan.folds for path in (fold.layer, *fold.into)}
-        layers = [model.get_submodule(path) for path in changed]
+        layers = [submodule(model, path) for path in changed]
         names = {
             name
             for layer in layers
@@ -85,7 +86,7 @@ class _Reader:
         """Whether a class of torch's own reads layers that change."""
         if not _of_torch(type(module)) or isinstance(module, _CONTAINERS):
             return False
-        return any(id(child) in self._inside for child in nn.Module.modules(module) if child is not module)
+        return any(id(child) in self._inside for _, child in named_modules(module) if child is not module)
 
     def _methods(self, name: str, cls: type | None = None) -> Iterator[Any]:
         for owner in self._classes if cls is None else cls.__mro__:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.record import beside
+from bnlint.opening import is_there, refusal, resolved
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,15 @@ def cannot_be_written(output: Path, error: OSError) -> NotAnalysedError:
 
 
 def _place(output: Path) -> Path:
-    try:
-        return output.resolve()
-    except OSError as error:
-        raise cannot_be_written(output, error) from error
-    except RuntimeError as error:  # what Python before 3.13 says of links that lead round in a circle
-        raise NotAnalysedError(f"`{output}` cannot be written: its links lead round in a circle.") from error
+    if why := refusal(output):
+        raise NotAnalysedError(f"`{output}` cannot be written: {why}.")
+    return resolved(output)
 
 
 def _replace(files: Staged, place: Path) -> None:
     """The record first: beside an older model it does not fit, which `bnlint verify` sees."""
-    is_new = not beside(place).exists()
-    if place.exists():
+    is_new = not is_there(beside(place))
+    if is_there(place):
         shutil.copymode(place, files.model)
     files.record.replace(beside(place))
     try:

@@ -88,8 +88,8 @@ def look_at(artifact: Artifact, options: CheckOptions) -> Seen:
     options.tell("tracing")
     unread: Mapping[str, str] = {}
     if artifact.module is not None:
-        found = sound_tree(unwrapped(artifact.module).module)
-        artifact, unread = replace(artifact, module=found.model), found.unread
+        found = sound_tree(inside_wrappers(artifact.module))
+        artifact, unread = replace(artifact, module=unwrapped(found.model).module), found.unread
     if artifact.program is not None:
         traced = trace_program(artifact.program)
     elif artifact.onnx is not None:

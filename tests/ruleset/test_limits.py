@@ -153,8 +153,8 @@ def test_what_cannot_be_read(kind: str, name: str) -> None:
 def test_what_editors_of_windows_write_is_read(name: str, text: str, windows: bool) -> None:
     data = text.replace("\n", "\r\n").encode("utf-8-sig") if windows else text.encode()
     Path(name).write_bytes(data)
-    config = read_config(name).config
-    assert (config.select, config.batch_size) == (("BN5",), 8)
+    config = read_config(name)
+    assert (config.layer.settings.select, config.options.batch_size) == (("BN5",), 8)
 
 
 def test_as_deep_as_is_allowed() -> None:

@@ -6,13 +6,12 @@ import contextlib
 import functools
 import hashlib
 import io
-import zipfile
 from dataclasses import dataclass, field
 from typing import IO
 
 from bnlint.artifacts.inert.machine import BadPickleError, Names, read_pickle
 from bnlint.artifacts.inert.values import Persistent, mapping
-from bnlint.artifacts.zip_members import BAD_ZIP, raw_pickles
+from bnlint.artifacts.zip_members import BAD_ZIP, open_archive, raw_pickles
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def note_archive(file: IO[bytes], seen: Names) -> None:
         file: The archive.
         seen: Gets the names.
     """
-    with contextlib.suppress(*BAD_ZIP), zipfile.ZipFile(file) as archive:
+    with contextlib.suppress(*BAD_ZIP), open_archive(file) as archive:
         for data in raw_pickles(file, archive):
             with contextlib.suppress(BadPickleError):
                 read_pickle(io.BytesIO(data), seen)

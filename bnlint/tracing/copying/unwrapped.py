@@ -53,9 +53,12 @@ def unwrapped(model: nn.Module) -> Unwrapped:
         NotAnalysedError: The modules of the model cannot be listed, or it holds what cannot be copied.
     """
     model = inside_wrappers(model)
-    if "torch._dynamo" not in sys.modules or not _holds_compiled(model):
+    if "torch._dynamo" not in sys.modules:
         return Unwrapped(model)
-    copied = StructuralCopy(sound_tree(model).model, same_tensor)
+    readable = sound_tree(model).model
+    if not _holds_compiled(readable):
+        return Unwrapped(model)
+    copied = StructuralCopy(readable, same_tensor)
     return Unwrapped(copied.module, copied)
 
 
