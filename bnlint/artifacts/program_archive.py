@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
@@ -120,7 +120,7 @@ def _read(archive: _Archive, path: Path, name: str) -> SavedProgram:
     stored = _weights(archive, model, path, name)
     notes = []
     if archive.byte_order() != sys.byteorder:
-        stored = {tensor: replace(found, region=None) for tensor, found in stored.items()}
+        stored = {tensor: msgspec.structs.replace(found, region=None) for tensor, found in stored.items()}
         notes.append("The file is in the byte order of another machine: the values of its weights were not read.")
     return SavedProgram(name, program, described_tensors(program, path, name) | stored, tuple(notes))
 
