@@ -163,6 +163,7 @@ ELSEWHERE = {
     ("artifacts/inert/script.py", "open"): "a member of an open archive",
     ("artifacts/inert/archive.py", "open"): "a member of an open archive",
     ("artifacts/known/storages.py", "memmap"): "an open file",
+    ("artifacts/stored.py", "fromfile"): "an open file",
     ("artifacts/stored.py", "memmap"): "an open file",
     ("artifacts/program_file.py", "torch.export.load"): "for `--trust`: by name what was just opened",
     ("artifacts/remote_store.py", "open"): "a store of fsspec",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _ONE_FILE: Final = "make one file of the folder by `python -m torch.distributed.checkpoint.format_utils dcp_to_torch`"
 
 
-@dataclass(frozen=True)
-class PiecedTensor(StoredTensor):
+class PiecedTensor(StoredTensor, frozen=True):
     """A tensor of a checkpoint folder, in chunks that can lie in several files.
 
     Attributes:

@@ -30,14 +30,15 @@ def joined(path: str, name: str) -> str:
 def wrapper_prefix(names: Iterable[str]) -> str:
     """The longest chain of wrapper names that every name begins with; empty where there is none."""
     names = tuple(names)
-    prefix = ""
-    while names:
-        longer = (prefix + wrapper for wrapper in _LEADING)
-        shared = next((p for p in longer if all(n.startswith(p) and n != p for n in names)), None)
-        if shared is None:
-            break
-        prefix = shared
-    return prefix
+    if not names:
+        return ""
+    first, last = min(names), max(names)  # what these two begin with, all do
+    shortest, end = min(map(len, names)), 0
+    while True:
+        wrapper = next((w for w in _LEADING if first.startswith(w, end) and last.startswith(w, end)), "")
+        if not wrapper or end + len(wrapper) >= shortest:  # a name is no wrapper of itself
+            return first[:end]
+        end += len(wrapper)
 
 
 def strip_wrappers(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -53,12 +54,15 @@ def strip_wrappers(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...
     prefix = wrapper_prefix(names)
     notes = [f"The prefix `{prefix}` was removed from the names of the weights."] if prefix else []
     short = {name: name.removeprefix(prefix) for name in names}
+    text = "\n".join(names)  # to look through at once: most files have none of this
     for wrapper in _INNER:
-        changed = {name: text.replace(f".{wrapper}", ".").removeprefix(wrapper) for name, text in short.items()}
+        if wrapper not in text:
+            continue
+        changed = {name: left.replace(f".{wrapper}", ".").removeprefix(wrapper) for name, left in short.items()}
         if changed != short and len(set(changed.values())) == len(changed):
             notes.append(f"`{wrapper}` was removed from within the names of the weights.")
             short = changed
-    flat = [name for name in short.values() if is_flat(name)]
+    flat = [name for name in short.values() if is_flat(name)] if any(name in text for name in _FLAT) else []
     if flat:
         notes.append(f"`{flat[0]}` is a flat parameter of FSDP, which hides its layers. {FLAT_REMEDY}")
     return {text: name for name, text in short.items()}, tuple(notes)
@@ -77,14 +81,11 @@ def common_prefix(names: Iterable[str], wanted: Iterable[str]) -> str:
         The prefix with its point; empty where there is none, or where what is left are not the wanted names.
     """
     names, wanted = tuple(names), frozenset(wanted)
-    pieces = min(names, key=len, default="").split(".")
-    for number in range(1, len(pieces)):
-        prefix = ".".join(pieces[:number]) + "."
-        if not all(name.startswith(prefix) for name in names):
-            return ""
-        if {name.removeprefix(prefix) for name in names} == wanted:
-            return prefix
-    return ""
+    shortest = min(names, key=len, default="")
+    prefix = shortest[: max(0, len(shortest) - min(map(len, wanted), default=0))]  # no other length is possible
+    if not prefix.endswith(".") or not all(name.startswith(prefix) for name in names):
+        return ""
+    return prefix if {name.removeprefix(prefix) for name in names} == wanted else ""
 
 
 def strip_paths(paths: Iterable[str], names: Iterable[str]) -> dict[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from bnlint.artifacts.inert.onnx_contents import OnnxContents, OnnxTensor
 from bnlint.artifacts.inert.sandbox import ask_child
@@ -54,7 +56,7 @@ def read_onnx_file(path: Path, name: str) -> OnnxModel:
     }
     notes = []
     if sys.byteorder != "little":  # ONNX is little-endian on every machine
-        tensors = {tensor: replace(found, region=None) for tensor, found in tensors.items()}
+        tensors = {tensor: msgspec.structs.replace(found, region=None) for tensor, found in tensors.items()}
         notes.append("The file is in the byte order of another machine: the values of its weights were not read.")
     external = sum(constant.external for constant in contents.constants)
     if external:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from bnlint.artifacts.inert.program import ProgramContents, Weights
 from bnlint.artifacts.inert.sandbox import ask_child
@@ -58,7 +60,7 @@ def read_program(path: Path, name: str) -> SavedProgram:
         stored |= _stored(weights, path, name)
     notes = []
     if found.byte_order != sys.byteorder:
-        stored = {tensor: replace(weight, region=None) for tensor, weight in stored.items()}
+        stored = {tensor: msgspec.structs.replace(weight, region=None) for tensor, weight in stored.items()}
         notes.append("The file is in the byte order of another machine: the values of its weights were not read.")
     return SavedProgram(name, program, described_tensors(program, path, name) | stored, tuple(notes))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 _DOWNLOAD: Final = "Download it first."
 
 
-@dataclass(frozen=True)
-class RemoteTensor(StoredTensor):
+class RemoteTensor(StoredTensor, frozen=True):
     """A tensor in a remote file.
 
     Attributes:
@@ -113,11 +111,10 @@ def _described(file: BinaryIO, content: Content, name: str) -> dict[str, StoredT
             f"`{name}` is {content.words}, and of remote files only safetensors are read.", _DOWNLOAD
         )
     try:
-        found = describe(file)
+        return {
+            tensor.storage: RemoteTensor(tensor, Path(name), name, region, opened=file)
+            for tensor, region in describe(file)
+        }
     except ValueError as error:
         cause = f"`{name}` is a safetensors file that is cut short or damaged: {error}."
         raise NotAnalysedError(cause) from error
-    return {
-        tensor: RemoteTensor(described, Path(name), name, region, opened=file)
-        for tensor, (described, region) in found.items()
-    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -25,7 +27,7 @@ _DTYPES: Final = {
 }  # fmt: skip
 
 
-class _Item(msgspec.Struct, forbid_unknown_fields=True):
+class _Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     dtype: str
     shape: Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_AXES)]
     data_offsets: tuple[int, int]
@@ -46,17 +48,16 @@ def read_header(path: Path, name: str) -> dict[str, StoredTensor]:
     """
     try:
         with open_regular(path) as file:
-            found = describe(file)
+            return {tensor.storage: StoredTensor(tensor, path, name, region) for tensor, region in describe(file)}
     except OSError as error:
         raise unreadable(name, error, AGAIN) from error
     except (ValueError, RecursionError) as error:
         cause = f"`{name}` is a safetensors file that is cut short or damaged: {error}."
         raise NotAnalysedError(cause, AGAIN) from error
-    return {key: StoredTensor(tensor, path, name, region) for key, (tensor, region) in found.items()}
 
 
-def describe(file: BinaryIO) -> dict[str, tuple[SavedTensor, Region]]:
-    """What the header of an open file says: each tensor by its name, and where it lies.
+def describe(file: BinaryIO) -> Iterator[tuple[SavedTensor, Region]]:
+    """What the header of an open file says: each tensor, whose storage has its name, and where it lies.
 
     Args:
         file: A seekable file at its start.
@@ -76,17 +77,18 @@ def describe(file: BinaryIO) -> dict[str, tuple[SavedTensor, Region]]:
     header: dict[str, msgspec.Raw] = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     header.pop("__metadata__", None)
     items = msgspec.json.Decoder(_Item)
-    return {key: _described(items.decode(item), key, 8 + length, size) for key, item in header.items()}
+    for key, item in header.items():
+        yield _described(items.decode(item), key, 8 + length, size)
 
 
 def _described(item: _Item, key: str, start: int, size: int) -> tuple[SavedTensor, Region]:
     dtype = _DTYPES.get(item.dtype)
     if dtype is None:
         raise ValueError(f"`{key}` has the data type {item.dtype}, which bnlint does not know")
-    first, last = item.data_offsets
-    if not 0 <= first <= last <= size - start or any(extent < 0 for extent in item.shape):
+    shape, (first, last) = item.shape, item.data_offsets
+    if not 0 <= first <= last <= size - start or (shape and min(shape) < 0):
         raise ValueError(f"`{key}` reaches beyond the end of the file")
-    tensor = SavedTensor(dtype, item.shape, contiguous(item.shape), 0, key, last - first, requires_grad=False)
-    if last - first != tensor.numel * ITEM_SIZES[dtype]:
+    tensor = SavedTensor(dtype, shape, contiguous(shape), 0, key, last - first, requires_grad=False)
+    if last - first != math.prod(shape) * ITEM_SIZES[dtype]:
         raise ValueError(f"`{key}` does not take the bytes that its shape needs")
     return tensor, Region(start + first, last - first)

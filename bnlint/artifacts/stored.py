@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import msgspec
 
 from bnlint.artifacts.inert.regions import OutsideFileError, Region, read_values
 from bnlint.artifacts.inert.tensors import ITEM_SIZES, SavedTensor
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
-class StoredTensor:
+_READ: Final = 1 << 20
+"""Bytes of a tensor that is read rather than mapped: every mapping keeps its file open, and a process may open a
+thousand."""
+
+
+class StoredTensor(msgspec.Struct, frozen=True, gc=False):
     """A tensor in a file.
 
     Attributes:
@@ -92,6 +97,8 @@ def _mapped(file: BinaryIO, start: int, size: int, item: int) -> Tensor:
     import numpy
     import torch
 
+    if size <= _READ:
+        return torch.from_numpy(numpy.fromfile(file, numpy.uint8, size, offset=start))
     # A private mapping: what is written into the tensor never reaches the file.
     data: numpy.ndarray = numpy.memmap(file, numpy.uint8, "c", start, (size,))
     # torch wants numbers at multiples of their size, which safetensors does not promise.

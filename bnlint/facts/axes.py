@@ -29,7 +29,11 @@ class Features:
     count: int
 
 
-def features_before(call: NormCall, axis: int | None) -> Maybe[Features | None]:
+KnownFeatures = dict[tuple[fx.Node, int | None], Maybe[Features | None]]
+"""What was found from a node upwards, by the axis of its value that was followed: calls can share a long way."""
+
+
+def features_before(call: NormCall, axis: int | None, known: KnownFeatures) -> Maybe[Features | None]:
     """The features of the layer upstream, and whether a call normalises the axis on which they lie.
 
     Sizes may agree by accident: `nn.Linear(64, 64)` on (N, 64, 64), then `nn.BatchNorm1d(64)`, normalises positions.
@@ -37,6 +41,7 @@ def features_before(call: NormCall, axis: int | None) -> Maybe[Features | None]:
     Args:
         call: The call.
         axis: The axis of its input that it normalises by channel, from 0.
+        known: What other calls of the graph have found out, and this one.
 
     Returns:
         Null where no convolution, linear, embedding or recurrent layer is next upstream, so that there is nothing to
@@ -45,24 +50,35 @@ def features_before(call: NormCall, axis: int | None) -> Maybe[Features | None]:
     node = call.input_node
     if node is None or axis is None:
         return UNKNOWN if axis is not None else None
-    followed: int | None = axis
-    while True:
-        shape = shape_of(node)
-        if shape is None:
-            return UNKNOWN
-        role = node.meta.get("role", Role.UNKNOWN)
-        made = _feature_axis(role, len(shape))
-        if made is not None:
-            return Features(UNKNOWN if followed is None else followed == made, shape[made])
-        source = _source(node, role)
-        if source is None:
-            return None
-        before = shape_of(source)
-        if before is None:
-            return UNKNOWN
-        if followed is not None:
-            followed = step_back(node, role, followed, shape, before)
-        node = source
+    way: list[tuple[fx.Node, int | None]] = []
+    place: tuple[fx.Node, int | None] | None = (node, axis)
+    found: Maybe[Features | None] = None
+    while place is not None:
+        if place in known:
+            found = known[place]
+            break
+        way.append(place)
+        found, place = _step(*place)
+    known.update(dict.fromkeys(way, found))
+    return found
+
+
+def _step(node: fx.Node, followed: int | None) -> tuple[Maybe[Features | None], tuple[fx.Node, int | None] | None]:
+    """What is known at a node, or where to look on."""
+    shape = shape_of(node)
+    if shape is None:
+        return UNKNOWN, None
+    role = node.meta.get("role", Role.UNKNOWN)
+    made = _feature_axis(role, len(shape))
+    if made is not None:
+        return Features(UNKNOWN if followed is None else followed == made, shape[made]), None
+    source = _source(node, role)
+    if source is None:
+        return None, None
+    before = shape_of(source)
+    if before is None:
+        return UNKNOWN, None
+    return None, (source, None if followed is None else step_back(node, role, followed, shape, before))
 
 
 def _feature_axis(role: Role, rank: int) -> int | None:

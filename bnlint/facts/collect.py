@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy
 from torch import fx
 
 from bnlint.artifacts.artifact import Artifact
 from bnlint.facts.advice import advice_for
+from bnlint.facts.axes import KnownFeatures
 from bnlint.facts.bias import Biases
 from bnlint.facts.comparison import Comparison
 from bnlint.facts.dropout import DropoutBefore, dropouts_ignoring_eval, why_dropouts_unknown
@@ -43,6 +45,7 @@ NOTHING_DECLARED = TrainingSetup()
 """The training set-up of a user who says nothing of it."""
 
 
+@numpy.errstate(all="ignore")  # as `collect_saved`
 def collect(
     artifact: Artifact,
     trace: Trace,
@@ -102,6 +105,7 @@ class _Collector:
         self._foldability = Foldability(artifact, trace)
         self._call_counts = Counter(call.layer for call in trace.norm_calls)
         self._read = layers_read(trace)
+        self._features: KnownFeatures = {}
         self._class_locations: dict[str, Location | None] = {}
 
     def table(self) -> FactTable:
@@ -121,7 +125,7 @@ class _Collector:
                 available.add(Need.MODE)
         if self._artifact.live_program is not None:
             available.add(Need.CODE)
-        if any(numbers.read for layer in self._layers.values() for numbers in layer.tensors.present().values()):
+        if any(numbers.read for layer in self._layers.values() for numbers in layer.tensors.present.values()):
             available.add(Need.STATE)
         if self._trace.how is not How.NONE:
             available.add(Need.GRAPH)
@@ -165,7 +169,7 @@ class _Collector:
         own = own | {"uses_batch_statistics": call.uses_batch_statistics if mode_known else UNKNOWN}
         ignores = ignores_eval(call.kind, own["uses_batch_statistics"], own.get("training", UNKNOWN))
         own = own | {"ignores_eval": ignores, "mixes_samples": self._samples.mixes(call)}
-        shape = shape_facts(call, self._trace.batch_size, self._setup)
+        shape = shape_facts(call, self._trace.batch_size, self._setup, self._features)
         return NormFacts(
             layer=call.layer,
             kind=str(call.kind),
@@ -214,6 +218,8 @@ class _Collector:
 
     def _class_location(self, path: str) -> Location | None:
         """Where the class of the nearest enclosing module outside torch is defined; each module is asked once."""
+        if self._artifact.module is None:
+            return None
         if path not in self._class_locations:
             owner = self._own.owner(path)
             found = class_location(owner) if owner is not None else None

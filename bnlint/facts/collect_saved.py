@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy
+
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.weight_folders import is_shard
@@ -24,6 +26,7 @@ from bnlint.tracing.kinds import How, NormKind
 from bnlint.tracing.saved_source import relative_by_name
 
 
+@numpy.errstate(all="ignore")  # the numbers of a file may be of any size: facts tell of it, not a warning
 def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy_dtype: str | None = None) -> FactTable:
     """Everything that the rules may know of a file.
 
@@ -41,6 +44,7 @@ def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy
     comparison = Comparison(numbers)
     root = saved.modules[0].training if saved.modules else None
     part = not saved.modules and is_shard(artifact.target)
+    declared = setup_facts(setup)
     records = []
     for layer, own in zip(layers, numbers, strict=True):
         records.append(
@@ -51,7 +55,7 @@ def collect_saved(artifact: Artifact, saved: Saved, setup: TrainingSetup, deploy
                 registered=UNKNOWN if layer.module is None else True,
                 location=_location(saved, layer.path),
                 **_folding(layer.kind),
-                **setup_facts(setup),
+                **declared,
                 **comparison.facts(own, among_them=True),
                 **{**own, **saved_layers.statistics_unknown(layer, part=part)},
                 **_of_module(layer, root, saved),
@@ -78,16 +82,20 @@ def _model(artifact: Artifact, saved: Saved, layers: Sequence[SavedNormLayer]) -
 
 def _available(saved: Saved, layers: Sequence[SavedNormLayer]) -> frozenset[Need]:
     available = {Need.MODULE, Need.MODE} if saved.modules else set()
-    if any(numbers.read for layer in layers for numbers in layer.tensors.present().values()):
+    if any(numbers.read for layer in layers for numbers in layer.tensors.present.values()):
         available.add(Need.STATE)
     return frozenset(available)
 
 
 def _numbers(layer: SavedNormLayer, deploy_dtype: str | None) -> NumberFacts:
-    if layer.module is None:
-        return number_facts(layer.tensors, Arithmetic(UNKNOWN, deployed_in=deploy_dtype))
-    eps = UNKNOWN if layer.configuration is None else layer.configuration["eps"]
-    return number_facts(layer.tensors, Arithmetic(eps, saved_layers.computes_by_hand(layer.module), deploy_dtype))
+    arithmetic = Arithmetic(UNKNOWN, deployed_in=deploy_dtype)
+    if layer.module is not None:
+        eps = UNKNOWN if layer.configuration is None else layer.configuration["eps"]
+        arithmetic = Arithmetic(eps, saved_layers.computes_by_hand(layer.module), deploy_dtype)
+    facts = number_facts(layer.tensors, arithmetic)
+    for numbers in layer.tensors.present.values():
+        numbers.forget()
+    return facts
 
 
 def _of_module(layer: SavedNormLayer, root_training: bool | None, saved: Saved) -> dict[str, Any]:

@@ -25,10 +25,12 @@ class Flow:
 
     def __init__(self, graph: fx.Graph) -> None:
         self._position = {node: index for index, node in enumerate(graph.nodes)}
-        self._written: dict[fx.Node, list[fx.Node]] = {}
-        for node in graph.nodes:
-            for writer in node.meta.get("written_by", ()):
-                self._written.setdefault(writer, []).append(node)
+        # For each node those that read it, as keys: a node that takes in a hundred thousand is looked at once.
+        self._readers: dict[fx.Node, dict[fx.Node, None]] = {node: {} for node in self._position}
+        for node in self._position:
+            for source in self.sources(node):
+                if self._is_before(source, node):
+                    self._readers[source][node] = None
 
     @property
     def nodes(self) -> list[fx.Node]:
@@ -48,10 +50,7 @@ class Flow:
 
     def readers(self, node: fx.Node) -> Iterator[fx.Node]:
         """The nodes that take in what a node gives, or has written in place, all of them after it."""
-        for place in (node, *self._written.get(node, ())):
-            for user in place.users:
-                if self._is_before(node, user) and place in _carriers(user) and node in self.values(place, user):
-                    yield user
+        yield from self._readers[node]
 
     def _is_before(self, first: fx.Node, second: fx.Node) -> bool:
         return self._position[first] < self._position[second]

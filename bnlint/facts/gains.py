@@ -107,7 +107,7 @@ def _eps_is_lost(tensors: NormTensors, arithmetic: Arithmetic) -> Maybe[bool | N
     eps = arithmetic.eps
     if eps is UNKNOWN or eps is None:
         return eps
-    first = next(iter(tensors.present().values()), None)
+    first = next(iter(tensors.present.values()), None)
     dtype = "float32" if first is None else first.dtype
     if not arithmetic.by_hand and dtype != "float64":
         dtype = "float32"
@@ -123,7 +123,7 @@ def _scaled_by_eps(tensors: NormTensors, ranges: Ranges, eps: Maybe[float | None
     if extent is UNKNOWN:
         return UNKNOWN
     if eps is UNKNOWN:
-        return _dead_whatever_eps(tensors, extent)
+        return UNKNOWN if ranges.get("weight") is UNKNOWN else _dead_whatever_eps(tensors, extent)
     least = eps / FAR_BELOW
     if extent.low >= least or not variance.size:
         return 0.0
@@ -151,7 +151,7 @@ def _exceeded(tensors: NormTensors, ranges: Ranges, arithmetic: Arithmetic) -> M
         return UNKNOWN
     limits = limits_of(dtype)
     limit = limits.largest * (1 + limits.eps / 4)  # halfway to the next number: from here on a value rounds to infinity
-    names = {name for name, tensor in tensors.present().items() if _leaves(ranges[name], tensor, limit)}
+    names = {name for name, tensor in tensors.present.items() if _leaves(ranges[name], tensor, limit)}
     eps = arithmetic.eps
     if tensors.running_var is None or tensors.running_mean is None or eps is None:
         return frozenset(names)
@@ -199,7 +199,7 @@ def _folded(tensors: NormTensors, eps: float, dtype: str, limit: float) -> set[s
 
 def _one_value_a_channel(tensors: NormTensors) -> bool:
     """Whether the tensors agree in size; those of a class that does its own arithmetic need not."""
-    return len({tensor.size for tensor in tensors.present().values()}) == 1
+    return len({tensor.size for tensor in tensors.present.values()}) == 1
 
 
 def _held(value: float, dtype: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from bnlint.tracing.kinds import NormKind
@@ -14,14 +15,17 @@ _NAMES: Final = (
     (re.compile(r"group_?norm|(^|_)gn(_|$)"), NormKind.GROUP),
     (re.compile(r"layer_?norm|(^|_)ln(_|$)"), NormKind.LAYER),
 )
+_LONGEST: Final = 256
+"""Characters of a name that is looked at: the patterns take a time that grows with the square of it."""
+
+_DIGITS: Final = re.compile(r"\d+(?=_|$)")
 _ANY_NORM: Final = re.compile(r"(?<!weight_)(?<!spectral_)norms?(\d\w*)?(_|$)|normali[sz]ation")
 """Not `normalizer`, `normals`, nor the reparametrisations of weights."""
 
 
 def kind_of_path(path: str) -> NormKind | None:
     """The kind of normalisation that the name of a layer says, `None` for other names."""
-    word = _word(path)
-    return next((kind for pattern, kind in _NAMES if pattern.search(word)), None)
+    return _kind_of_word(_word(path))
 
 
 def says_norm(path: str) -> bool:
@@ -29,7 +33,14 @@ def says_norm(path: str) -> bool:
     return kind_of_path(path) is not None or _ANY_NORM.search(_word(path)) is not None
 
 
+@lru_cache(1024)  # thousands of layers share a few names
+def _kind_of_word(word: str) -> NormKind | None:
+    return next((kind for pattern, kind in _NAMES if pattern.search(word)), None)
+
+
 def _word(path: str) -> str:
     """The last name of a path that is not a number, in lower case and without the digits at the ends of its parts."""
-    last = next((part for part in reversed(path.split(".")) if not part.isdigit()), "")
-    return re.sub(r"\d+(?=_|$)", "", last).lower()
+    last = path.rpartition(".")[2]
+    if last.isdigit():
+        last = next((part for part in reversed(path.split(".")) if not part.isdigit()), "")
+    return _DIGITS.sub("", last).lower() if len(last) <= _LONGEST else ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -184,13 +185,16 @@ def _without_tensors(tensors: Mapping[str, Described], versions: Mapping[str, in
     candidates = {path for path, version in versions.items() if version == NORM_BASE_VERSION}
     if not candidates:
         return []
-    for name in tensors:
-        while name:
-            name = name.rpartition(".")[0]  # noqa: PLW2901
-            candidates.discard(name)
+    names = sorted(tensors)
     found = []
     for path in versions:
-        if path in candidates and path:
+        if path in candidates and path and not _holds_any(f"{path}.", names):
             kind = kind_of_path(path)
             found.append(NamedLayer(path, kind if kind in {NormKind.BATCH, NormKind.INSTANCE} else None, {}))
     return found
+
+
+def _holds_any(prefix: str, names: Sequence[str]) -> bool:
+    """Whether one of the sorted names begins with a prefix."""
+    place = bisect_left(names, prefix)
+    return place < len(names) and names[place].startswith(prefix)

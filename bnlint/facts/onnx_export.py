@@ -67,4 +67,5 @@ def left_in_onnx(model: OnnxModel | None, call: NormCall) -> bool | None:
 
 def _is_read_once(node: fx.Node) -> bool:
     """Whether one call alone reads the values; others may ask for the shape."""
-    return sum(user.meta["role"] is not Role.CONSTANT for user in node.users) == 1
+    readers = (user for user in node.users if user.meta["role"] is not Role.CONSTANT)
+    return next(readers, None) is not None and next(readers, None) is None

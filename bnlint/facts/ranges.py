@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bnlint.facts.numbers import Numbers
 from bnlint.facts.unknown import UNKNOWN, Maybe
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """The least and the greatest value of a tensor; both are NaN where it holds a NaN, or nothing.
 
     Attributes:
@@ -37,8 +36,10 @@ class Range:
 
 
 def range_of(numbers: Numbers) -> Maybe[Range]:
-    """The range of a tensor of any shape and real type; unknown for one without data."""
-    if numbers.read is None:
+    """The range of a tensor of any shape; unknown for one without data, and of complex numbers, which have no order."""
+    if numbers.extent is not None:
+        return Range(*numbers.extent)
+    if numbers.read is None or numbers.dtype.startswith("complex"):
         return UNKNOWN
     if not numbers.size:
         return Range(math.nan, math.nan)

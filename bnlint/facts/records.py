@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from bnlint.facts.families.configuration import ConfigurationFamily
 from bnlint.facts.families.data import DataFamily
@@ -21,7 +22,7 @@ from bnlint.report import Location
 __all__ = ["FactTable", "ModelFacts", "NormFacts", "why_unknown"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False)
 class NormFacts(
     DataFamily,
     DryRunFamily,
@@ -41,6 +42,25 @@ class NormFacts(
 
     location: Location | None = None
     definition: Location | None = None
+
+    def __init__(self, **facts: Any) -> None:
+        """Take what is known; the rest is unknown, which the class says.
+
+        A generated method would set each of a hundred fields by itself, and a model can have ten thousands of layers.
+
+        Args:
+            facts: By the names of the fields.
+
+        Raises:
+            TypeError: A name is no field, or `layer` or `kind` is missing.
+        """
+        if not _REQUIRED <= facts.keys() <= _FIELDS:
+            raise TypeError(f"the facts are {', '.join(sorted(facts))}")
+        self.__dict__.update(facts)
+
+
+_FIELDS: Final = frozenset(field.name for field in fields(NormFacts))
+_REQUIRED: Final = frozenset({"layer", "kind"})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,28 +46,30 @@ class SavedNormLayer:
 
 def saved_norm_layers(saved: Saved) -> tuple[SavedNormLayer, ...]:
     """The normalisation layers of a model, or of weights, read as data, in the order of the file."""
-    return tuple(_of_modules(saved)) if saved.modules else stored_norm_layers(saved.tensors, saved.versions)
+    return _of_modules(saved) if saved.modules else stored_norm_layers(saved.tensors, saved.versions)
 
 
 def stored_norm_layers(tensors: Mapping[str, StoredTensor], versions: Mapping[str, int]) -> tuple[SavedNormLayer, ...]:
     """The normalisation layers of weights in a file, in the order of the file."""
+    layers = named_layers(tensors, versions)
+    numbers = _numbers(tensors, [layer.tensors for layer in layers])
+    return tuple(SavedNormLayer(layer.path, layer.kind, own) for layer, own in zip(layers, numbers, strict=True))
+
+
+def _of_modules(saved: Saved) -> tuple[SavedNormLayer, ...]:
+    found = [(module, kind) for module in saved.modules if (kind := saved_kind(module)) is not None]
+    names = [{name: module.full_name(name) for name in TENSORS if name in module.tensors} for module, _ in found]
     return tuple(
-        SavedNormLayer(layer.path, layer.kind, _numbers(tensors, layer.tensors))
-        for layer in named_layers(tensors, versions)
+        SavedNormLayer(module.path, kind, own, module, configuration(module))
+        for (module, kind), own in zip(found, _numbers(saved.tensors, names), strict=True)
     )
 
 
-def _of_modules(saved: Saved) -> Iterator[SavedNormLayer]:
-    for module in saved.modules:
-        kind = saved_kind(module)
-        if kind is None:
-            continue
-        names = {name: module.full_name(name) for name in TENSORS if name in module.tensors}
-        yield SavedNormLayer(module.path, kind, _numbers(saved.tensors, names), module, configuration(module))
-
-
-def _numbers(tensors: Mapping[str, StoredTensor], names: Mapping[str, str]) -> NormTensors:
-    return NormTensors(**{role: of_stored(tensors[name]) for role, name in names.items()})
+def _numbers(tensors: Mapping[str, StoredTensor], names: Sequence[Mapping[str, str]]) -> list[NormTensors]:
+    """The tensors of each layer, whose names are given by what they are."""
+    wanted = dict.fromkeys(name for own in names for name in own.values())
+    numbers = dict(zip(wanted, of_stored([tensors[name] for name in wanted]), strict=True))
+    return [NormTensors(**{role: numbers[name] for role, name in own.items()}) for own in names]
 
 
 def saved_kind(module: SavedModule) -> NormKind | None:

@@ -7,20 +7,21 @@ from typing import Any
 
 from torch import Tensor
 
-from bnlint.facts.axes import Features, features_before
+from bnlint.facts.axes import Features, KnownFeatures, features_before
 from bnlint.facts.setup import TrainingSetup, setup_facts
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.kinds import NormKind
 from bnlint.tracing.trace import NormCall
 
 
-def shape_facts(call: NormCall, traced_batch: int | None, setup: TrainingSetup) -> dict[str, Any]:
+def shape_facts(call: NormCall, traced_batch: int | None, setup: TrainingSetup, known: KnownFeatures) -> dict[str, Any]:
     """The shape facts of a call, by field name of `NormFacts`.
 
     Args:
         call: The call.
         traced_batch: Samples in the traced run.
         setup: The declared training set-up.
+        known: What other calls of the graph have found out, and this one.
 
     Returns:
         `input_shape`, `channel_axis`, `channel_axis_is_feature_axis`, `as_many_channels_as_features`,
@@ -34,7 +35,7 @@ def shape_facts(call: NormCall, traced_batch: int | None, setup: TrainingSetup) 
     per_sample = _values_per_sample(call.kind, shape, axis, traced_batch)
     facts |= {"input_shape": shape, "channel_axis": axis, "values_per_sample": per_sample}
     facts["traffic_megabytes"] = _traffic(call)
-    facts |= _feature_facts(features_before(call, axis), shape, axis)
+    facts |= _feature_facts(features_before(call, axis, known), shape, axis)
     facts["values_per_channel"] = _times(per_sample, facts["batch_size"])
     facts["values_in_last_batch"] = _times(per_sample, facts["last_batch_size"])
     return facts

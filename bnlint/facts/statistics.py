@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypedDict
+from functools import cached_property
+from typing import Final, TypedDict
 
+import msgspec
 import numpy
 
 from bnlint.facts.numbers import Numbers
 from bnlint.facts.ranges import Range, range_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
+
+_RESOLUTION: Final = float(numpy.finfo(numpy.float32).eps)
 
 TENSOR_NAMES = ("running_mean", "running_var", "weight", "bias")
 
@@ -33,8 +36,7 @@ class StatisticsFacts(TypedDict):
     zero_scale_share: Maybe[float | None]
 
 
-@dataclass(frozen=True)
-class NormTensors:
+class NormTensors(msgspec.Struct, frozen=True, dict=True):
     """The tensors of one normalisation layer; `None` for those that it does not have.
 
     Attributes:
@@ -58,6 +60,7 @@ class NormTensors:
             return None
         return "running_mean" if self.running_mean is None else "running_var"
 
+    @cached_property
     def present(self) -> Mapping[str, Numbers]:
         """The tensors with one value for each channel, by name, without those that are missing."""
         return {name: tensor for name in TENSOR_NAMES if (tensor := getattr(self, name)) is not None}
@@ -69,7 +72,7 @@ Ranges = Mapping[str, Maybe[Range]]
 
 def ranges_of(tensors: NormTensors) -> Ranges:
     """The range of each tensor that a layer has: the only reductions that a healthy layer costs."""
-    return {name: range_of(tensor) for name, tensor in tensors.present().items()}
+    return {name: range_of(tensor) for name, tensor in tensors.present.items()}
 
 
 def statistics_facts(tensors: NormTensors, ranges: Ranges | None = None) -> StatisticsFacts:
@@ -83,7 +86,7 @@ def statistics_facts(tensors: NormTensors, ranges: Ranges | None = None) -> Stat
         The facts by field name.
     """
     ranges = ranges_of(tensors) if ranges is None else ranges
-    present = tensors.present()
+    present = tensors.present
     mean, variance, counter = tensors.running_mean, tensors.running_var, tensors.num_batches_tracked
     first = next(iter(present.values()), None)
     return StatisticsFacts(
@@ -106,9 +109,8 @@ def statistics_facts(tensors: NormTensors, ranges: Ranges | None = None) -> Stat
 def _counted(counter: Numbers | None) -> Maybe[int | None]:
     if counter is None:
         return None
-    if counter.read is None or counter.size != 1 or not numpy.isfinite(counter.values).all():
-        return UNKNOWN
-    return int(counter.values.flat[0].real)
+    extent = range_of(counter) if counter.size == 1 else UNKNOWN
+    return int(extent.low) if extent is not UNKNOWN and extent.finite else UNKNOWN
 
 
 def _zero_and_one(zero: Maybe[Range | None], one: Maybe[Range | None]) -> Maybe[bool | None]:
@@ -148,7 +150,7 @@ def _zero_scales(weight: Numbers | None, extent: Maybe[Range | None]) -> Maybe[f
         return None
     if extent is UNKNOWN:
         return UNKNOWN
-    least = extent.peak * float(numpy.finfo(numpy.float32).eps) if extent.finite else 0.0
+    least = extent.peak * _RESOLUTION if extent.finite else 0.0
     if extent.low > least or extent.high < -least or not weight.size:
         return 0.0
     return int((numpy.abs(weight.values) <= least).sum()) / weight.size

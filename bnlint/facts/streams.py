@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from torch import fx
 
@@ -10,6 +11,9 @@ from bnlint.facts.flow import Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.trace import NormCall, Trace
+
+_MOST_STEPS: Final = 1 << 20
+"""Nodes that are looked at for all calls of one layer; the longest ways of published models have some hundred."""
 
 _LAYERS = frozenset({
     Role.CONVOLUTION, Role.TRANSPOSED_CONVOLUTION, Role.LINEAR, Role.MATMUL, Role.EMBEDDING, Role.RECURRENT,
@@ -36,19 +40,32 @@ def _streams(calls: Iterable[NormCall], flow: Flow) -> Maybe[int]:
     The two branches of a siamese network are one stream, because the same layers make them, and so are the steps of a
     loop that begins each step with the same layer.
     """
-    groups: list[frozenset[str]] = []
+    streams: dict[str, str] = {}  # from one origin to another of the same stream; the last one stands for all
+    left = _MOST_STEPS
     for call in calls:
-        origins = None if call.input_node is None else _origins(call.input_node, call.node, flow)
-        if origins is None:
+        found = None if call.input_node is None else _origins(call.input_node, call.node, flow, left)
+        if found is None:
             return UNKNOWN
-        overlapping = [group for group in groups if group & origins]
-        groups = [group for group in groups if not group & origins]
-        groups.append(origins.union(*overlapping))
-    return len([group for group in groups if group])
+        origins, steps = found
+        left -= steps
+        ends = {_end(streams, origin) for origin in origins}
+        streams.update(dict.fromkeys(ends, next(iter(ends), "")))
+    return sum(origin == other for origin, other in streams.items())
 
 
-def _origins(source: fx.Node, reader: fx.Node, flow: Flow) -> frozenset[str] | None:
-    """Names of the layers next upstream, and `input` for any input of the model; `None` where one is unknown."""
+def _end(streams: dict[str, str], origin: str) -> str:
+    """The origin that stands for a stream; the way to it is made shorter."""
+    while (following := streams.setdefault(origin, origin)) != origin:
+        streams[origin] = streams[following]
+        origin = following
+    return origin
+
+
+def _origins(source: fx.Node, reader: fx.Node, flow: Flow, most: int) -> tuple[set[str], int] | None:
+    """Names of the layers next upstream, and `input` for any input of the model; `None` where one is unknown.
+
+    The number of nodes that were looked at comes with them; with more than `most` the names are unknown, too.
+    """
     found: set[str] = set()
     seen: set[fx.Node] = set()
     pending = flow.values(source, reader)
@@ -57,6 +74,8 @@ def _origins(source: fx.Node, reader: fx.Node, flow: Flow) -> frozenset[str] | N
         if node in seen:
             continue
         seen.add(node)
+        if len(seen) > most:
+            return None
         role: Role = node.meta.get("role", Role.UNKNOWN)
         names = _names(node) if role in _LAYERS else set()
         if role is Role.UNKNOWN:
@@ -67,7 +86,7 @@ def _origins(source: fx.Node, reader: fx.Node, flow: Flow) -> frozenset[str] | N
             found |= names
         else:
             pending.extend(flow.sources(node))
-    return frozenset(found)
+    return found, len(seen)
 
 
 def _names(node: fx.Node) -> set[str]:

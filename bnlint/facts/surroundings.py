@@ -45,18 +45,20 @@ class Surroundings:
         self._attention = frozenset(node for node, role in self._roles.items() if self._is_attention(node, role))
         self._above = self._collect(nodes, self._flow.sources)
         self._below = self._collect(reversed(nodes), self._flow.readers)
+        self._nearest_above = self._nearest(nodes, self._flow.sources)
+        self._nearest_below = self._nearest(reversed(nodes), self._flow.readers)
 
     def fed_by(self, call: NormCall) -> Maybe[Names]:
         """Roles of the nearest operators upstream that are not transparent."""
         if call.input_node is None:
             return UNKNOWN
-        return self._nearest(call.node, self._flow.values(call.input_node, call.node), self._flow.sources)
+        return self._joined(self._nearest_above[node] for node in self._flow.values(call.input_node, call.node))
 
     def feeds(self, call: NormCall) -> Maybe[Names]:
         """Roles of the nearest operators downstream that are not transparent."""
         if call.node.meta.get("opaque"):  # its own code may do more than normalise
             return UNKNOWN
-        return self._nearest(call.node, list(self._flow.readers(call.node)), self._flow.readers)
+        return self._joined(self._nearest_below[node] for node in self._flow.readers(call.node))
 
     def identity_branch(self, call: NormCall) -> Maybe[bool]:
         """Whether a call stands on a skip connection beside other branches of the same input."""
@@ -80,30 +82,33 @@ class Surroundings:
             evidence &= {Role.RECURRENT}
         return frozenset(str(role) for role in evidence)
 
-    def _nearest(
-        self, call: fx.Node, start: list[fx.Node], step: Callable[[fx.Node], Iterable[fx.Node]]
-    ) -> Maybe[Names]:
+    def _joined(self, parts: Iterable[Maybe[Names]]) -> Maybe[Names]:
+        """All roles together; unknown where one part is, or where the graph is not all and shows none."""
         found: set[str] = set()
-        seen: set[fx.Node] = {call}
-        pending = start
-        while pending:
-            node = pending.pop()
-            if node in seen:
-                continue
-            seen.add(node)
+        for part in parts:
+            if part is UNKNOWN:
+                return UNKNOWN
+            found |= part
+        return frozenset(found) if found or self._trace.complete else UNKNOWN
+
+    def _nearest(
+        self, order: Iterable[fx.Node], step: Callable[[fx.Node], Iterable[fx.Node]]
+    ) -> dict[fx.Node, Maybe[Names]]:
+        """For each node its role, or that of the nearest nodes before it in `order` that are not transparent."""
+        nearest: dict[fx.Node, Maybe[Names]] = {}
+        for node in order:
             role = self._roles[node]
             if role is Role.UNKNOWN or (role is Role.NORMALISATION and node.meta.get("opaque")):
-                return UNKNOWN
-            if role not in TRANSPARENT:
-                found.add(str(role))
+                nearest[node] = UNKNOWN
+                continue
+            own = frozenset[str]() if role in TRANSPARENT else frozenset({str(role)})
             if role in TRANSPARENT or role is Role.DROPOUT:
-                beyond = list(step(node))
-                if not beyond and not self._trace.complete:
-                    return UNKNOWN
-                pending.extend(beyond)
-        if not found and not self._trace.complete:
-            return UNKNOWN
-        return frozenset(found)
+                beyond = [nearest[neighbour] for neighbour in step(node)]
+                joined = self._joined(beyond)
+                nearest[node] = UNKNOWN if joined is UNKNOWN else own | joined
+            else:
+                nearest[node] = own
+        return nearest
 
     def _role(self, node: fx.Node) -> Role:
         role: Role = node.meta.get("role", Role.UNKNOWN)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts, why_unknown
 from bnlint.facts.unknown import UNKNOWN, Unknown
 from bnlint.facts.vocabulary import OPT_IN, missing_needs, remedy
 from bnlint.report import Context, Evidence, FactValue, Finding, NotRun
+from bnlint.ruleset.columns import Columns
 from bnlint.ruleset.conditions import Record
 from bnlint.ruleset.rule import Rule
 
@@ -39,10 +40,11 @@ def apply_rules(rules: Sequence[Rule], table: FactTable, context: Context) -> Ou
     findings: list[Finding] = []
     not_run: list[NotRun] = []
     passed: list[str] = []
+    columns = {"norm": Columns(table.norms), "model": Columns((table.model,))}
     for rule in sorted(rules, key=lambda rule: rule.code):
         if not rule.makes_sense(context, table.available):
             continue
-        finding, undecided = _apply(rule, table)
+        finding, undecided = _apply(rule, columns[rule.of], table)
         if finding is not None:
             findings.append(finding)
         not_run += undecided
@@ -52,22 +54,18 @@ def apply_rules(rules: Sequence[Rule], table: FactTable, context: Context) -> Ou
     return Outcome(tuple(findings), tuple(not_run), tuple(passed))
 
 
-def _apply(rule: Rule, table: FactTable) -> tuple[Finding | None, list[NotRun]]:
-    records: Sequence[Record] = (table.model,) if rule.of == "model" else table.norms
-    found: list[Record] = []
-    undecided: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        verdict = rule.when.judge(record)
+def _apply(rule: Rule, columns: Columns, table: FactTable) -> tuple[Finding | None, list[NotRun]]:
+    finding: Finding | None = None
+    not_run: list[NotRun] = []
+    for verdict, records in columns.by_verdict(rule.when).items():
         if verdict.truth is UNKNOWN:
-            undecided.setdefault(verdict.undecided, []).append(record)
+            not_run.append(_not_run(rule, verdict.undecided, columns.layers(records), table))
         elif verdict.truth:
-            found.append(record)
-    not_run = [_not_run(rule, missing, records, table) for missing, records in undecided.items()]
-    return (_finding(rule, found) if found else None), not_run
+            finding = _finding(rule, records, columns.layers(records))
+    return finding, not_run
 
 
-def _finding(rule: Rule, records: Sequence[Record]) -> Finding:
-    layers = _layers(records)
+def _finding(rule: Rule, records: Sequence[Record], layers: tuple[str, ...]) -> Finding:
     return Finding(
         code=rule.code,
         name=rule.name,
@@ -96,20 +94,15 @@ def _shown(value: bool | int | float | str | frozenset[str] | tuple[int, ...] | 
     return list(value) if isinstance(value, tuple) else value
 
 
-def _not_run(rule: Rule, missing: tuple[str, ...], records: Sequence[Record], table: FactTable) -> NotRun:
+def _not_run(rule: Rule, missing: tuple[str, ...], layers: tuple[str, ...], table: FactTable) -> NotRun:
     facts = ModelFacts if rule.of == "model" else NormFacts
     needs = missing_needs(missing, facts, table.available)
     supply = remedy(missing, facts, table.available, table.advice) or why_unknown(missing, facts, table)
     return NotRun(
         code=rule.code,
         name=rule.name,
-        layers=_layers(records),
+        layers=layers,
         missing=missing,
         remedy=supply or f"bnlint could not determine {', '.join(f'`{name}`' for name in missing)}",
         opt_in=bool(needs) and needs <= OPT_IN,
     )
-
-
-def _layers(records: Iterable[Record]) -> tuple[str, ...]:
-    """Paths of the layers, each once, in the order of the records."""
-    return tuple(dict.fromkeys(record.layer for record in records if isinstance(record, NormFacts)))

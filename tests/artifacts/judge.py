@@ -118,7 +118,7 @@ def _main() -> None:
         _make(_benign(Path(cases[0][1]).parent))
     for form in get_args(Form):
         reader_of(form)
-    describe(io.BytesIO(bytes([2, 0, 0, 0, 0, 0, 0, 0]) + b"{}"))
+    list(describe(io.BytesIO(bytes([2, 0, 0, 0, 0, 0, 0, 0]) + b"{}")))
     listed_in(io.BytesIO(b'{"weight_map":{}}'), "index")
     warm_up()
     forbid()

@@ -26,8 +26,9 @@ if sys.platform != "win32":
 MEMORY: Final = 1 << 30
 """Address space of the child, in bytes."""
 
-SECONDS: Final = 60
-"""Processor time of the child; it may take twice that long, so that a slow disk is no fault of the file."""
+SECONDS: Final = 10
+"""Processor time of the child, several times that of a checkpoint of 100,000 tensors; it may take twice that long, so
+that a slow disk is no fault of the file."""
 
 _NOTHING: Final = msgspec.Raw(msgspec.msgpack.encode(None))
 

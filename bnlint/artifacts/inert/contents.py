@@ -12,8 +12,15 @@ from bnlint.artifacts.inert.callees import true_names
 from bnlint.artifacts.inert.objects import Node, objects_of
 from bnlint.artifacts.inert.regions import Region
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
-from bnlint.artifacts.inert.tree import SavedModule, class_path, foreign_packages, is_module, modules, unwrap
-from bnlint.artifacts.inert.values import Global, Stub, attributes, mapping
+from bnlint.artifacts.inert.tree import (
+    SavedModule,
+    class_path,
+    foreign_packages,
+    is_module,
+    modules,
+    unwrap,
+)
+from bnlint.artifacts.inert.values import Global, Stub, attributes, extent, mapping
 
 if TYPE_CHECKING:
     from bnlint.artifacts.inert.archive import Opened
@@ -23,6 +30,12 @@ DEEPEST_KEY: Final = 4
 
 MOST_ENTRIES: Final = 256
 """Models and sets of weights that one file may offer."""
+
+MOST_SEARCHED: Final = 1 << 18
+"""Containers and objects that are looked into for models and weights, those with fewer keys first."""
+
+MOST_PAIRS: Final = 1 << 21
+"""Keys with values in all of them; a file can give one dict to thousands of objects."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -99,18 +112,21 @@ def _entries(root: Any, known: Collection[str]) -> Iterator[Entry]:
     # Those with fewer keys first: a long list of something else must not use up the places.
     pending: deque[tuple[tuple[str, ...], Any]] = deque([((), root)])
     seen: set[int] = set()
-    found = 0
-    while pending and found < MOST_ENTRIES:
+    found = pairs = 0
+    while pending and found < MOST_ENTRIES and len(seen) < MOST_SEARCHED:
         keys, value = pending.popleft()
         if id(value) in seen:
             continue
         seen.add(id(value))
+        pairs += extent(value)
+        if pairs > MOST_PAIRS:
+            raise ValueError("it describes more than any model needs")
         entry = _entry(keys, value, known)
         if entry is not None:
             found += 1
             yield entry
         if len(keys) < DEEPEST_KEY:
-            pending += [((*keys, key), item) for key, item in _inner(value)]
+            pending += [((*keys, key), item) for key, item in _inner(value) if _may_hold(item)]
 
 
 def _inner(value: Any) -> list[tuple[str, Any]]:
@@ -118,11 +134,18 @@ def _inner(value: Any) -> list[tuple[str, Any]]:
     if is_module(value):
         return []
     if isinstance(value, (list, tuple)):
-        return [(str(index), item) for index, item in enumerate(value) if isinstance(item, (dict, list, tuple, Stub))]
+        return [(str(index), item) for index, item in enumerate(value) if _may_hold(item)]
     named = mapping(value)
     return [
         (key, item) for key, item in (attributes(value) if named is None else named).items() if isinstance(key, str)
     ]
+
+
+def _may_hold(value: Any) -> bool:
+    """Whether a value may hold a model or weights, or be such: most of what a checkpoint has is tensors."""
+    if isinstance(value, Stub):
+        return not isinstance(value.maker, Global) or value.maker.module != "torch._utils" or bool(value.states)
+    return isinstance(value, (dict, list, tuple)) and len(value) > 0
 
 
 def _entry(keys: tuple[str, ...], value: Any, known: Collection[str]) -> Entry | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickletools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
 from bnlint.artifacts.inert.callees import CALLERS, called_arguments, callee
-from bnlint.artifacts.inert.values import Global, Persistent, Stub, attributes, inline_pickle, is_scalar
+from bnlint.artifacts.inert.values import Global, Persistent, Stub, attributes, inline_pickle, is_key
 
 LARGEST_PICKLE: Final = 1 << 28
 """Bytes of opcodes that are read. A checkpoint of 100,000 tensors takes about 30 MB; weights are not among them."""
@@ -80,6 +81,8 @@ class _Machine:
         self._memo: dict[int, Any] = {}  # a table, since an index of 2^26 would make a list a gigabyte long
         self._packaged: dict[Any, Stub] = {}
         self._set_on_classes: dict[Global, Stub] = {}
+        self._tuples: dict[int, Counter[int]] = {}  # the hashes of those that are keys, by the `id` of their dict
+        self._inline_bytes = 0
         self._result = Pickled(seen.named, seen.called, seen.inline)
 
     def run(self) -> Pickled:
@@ -137,6 +140,9 @@ class _Machine:
             self._result.called.setdefault(found)
             blob = inline_pickle(found, arguments)
             if blob is not None:
+                self._inline_bytes += len(blob)
+                if self._inline_bytes > LARGEST_PICKLE:  # one text can be given to a million calls
+                    raise BadPickleError("its storages are longer than the pickle that they are in")
                 self._result.inline.append(blob)
         if maker in CALLERS or not isinstance(maker, Global):
             self._result.called.update(dict.fromkeys(called_arguments(maker, arguments)))
@@ -176,10 +182,25 @@ class _Machine:
         state = self._stack.pop()
         target = self._stack[-1]
         self._note_method(target, "__setstate__")
-        if isinstance(target, Stub):
-            target.states.append(state)
-        elif isinstance(target, Global):
-            self._set_on_classes.setdefault(target, Stub(target)).states.append(state)
+        built = target
+        if isinstance(target, Global):
+            built = self._set_on_classes.setdefault(target, Stub(target))
+        if isinstance(built, Stub):
+            if len(built.states) >= _MOST_STATES:
+                raise BadPickleError("it builds an object more often than any program")
+            built.states.append(state)
+
+    def _is_key(self, value: Any, target: dict[Any, Any]) -> bool:
+        """Whether a value may be a key of a dict: hashing what a file nests without end could exhaust the stack."""
+        if not isinstance(value, tuple):
+            return is_key(value) or isinstance(value, Stub)
+        if len(value) > _LONGEST_KEY or not all(map(is_key, value)):
+            return False
+        alike = self._tuples.setdefault(id(target), Counter())
+        alike[hash(value)] += 1
+        if alike[hash(value)] > _MOST_ALIKE:
+            raise BadPickleError("the keys of a dict are made to be slow")
+        return True
 
     def _append(self, values: list[Any]) -> None:
         target = self._stack[-1]
@@ -195,7 +216,7 @@ class _Machine:
         pairs = zip(values[::2], values[1::2], strict=True)
         target = self._stack[-1]
         if isinstance(target, dict):
-            target.update((key, value) for key, value in pairs if _is_key(key))
+            target.update((key, value) for key, value in pairs if self._is_key(key, target))
         elif isinstance(target, Stub):
             self._note_method(target, "__setitem__")
             target.entries.extend(pairs)
@@ -228,7 +249,10 @@ class _Machine:
         self._memo[len(self._memo)] = self._stack[-1]
 
     def _put(self, index: Any) -> None:
-        self._memo[int(index)] = self._stack[-1]
+        number = int(index)
+        if not 0 <= number < _MOST_REMEMBERED:  # large integers could all have the same hash
+            raise BadPickleError("it remembers a value by a number that no program gives")
+        self._memo[number] = self._stack[-1]
 
     def _get(self, index: Any) -> None:
         self._stack.append(self._memo[int(index)])
@@ -239,7 +263,7 @@ class _Machine:
         found = argument[1] if wraps_class else Persistent(argument)
         if isinstance(argument, tuple) and argument[:1] == ("reduce_package",) and len(argument) == 4:
             # What torch.package makes with a function of its own, under a number for each object.
-            number = argument[1] if is_scalar(argument[1]) else None
+            number = argument[1] if is_key(argument[1]) else None
             found = self._packaged.setdefault(number, Stub(argument[2], argument[3]))
             if isinstance(argument[2], Global):
                 self._result.called.setdefault(argument[2])
@@ -266,14 +290,16 @@ class _Machine:
         raise BadPickleError("it refers to a buffer outside the file")
 
 
-def _is_key(value: Any) -> bool:
-    """Whether a value may be a key of a dict: hashing what a file nests without end could exhaust the stack."""
-    if isinstance(value, tuple) and len(value) <= _LONGEST_KEY:
-        return all(map(is_scalar, value))
-    return is_scalar(value) or isinstance(value, Stub)
-
-
 _LONGEST_KEY: Final = 64
+_MOST_ALIKE: Final = 64
+"""Keys of one hash in a dict, among tuples, whose hashes a file can choose: a million of them would take hours."""
+
+_MOST_STATES: Final = 8
+"""How often a pickle may set the state of one object; programs do it once."""
+
+_MOST_REMEMBERED: Final = 1 << 32
+"""From here on numbers of remembered values have no binary form; no pickler gets there."""
+
 _LITERALS: Final = frozenset({
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",

@@ -13,6 +13,10 @@ from bnlint.artifacts.inert.regions import Region
 LARGEST_MODEL: Final = 1 << 27
 """Bytes of a model without its weights; a large graph, with a stack trace for each call, has some ten MB."""
 
+MOST_PARTS: Final = 1 << 17
+"""Calls, initialisers, inputs, outputs and described values of a graph; the largest published models have some ten
+thousand."""
+
 _LEFT_OUT: Final = 4096
 """Values of a tensor that take more bytes than this are left out."""
 
@@ -66,8 +70,10 @@ class _Reducer:
         return Reduced(b"".join(parts), self._regions)
 
     def _graph(self, graph: Field) -> bytes:
-        parts = []
+        parts: list[bytes] = []
         for field in _within(self._file, graph.content, graph.end):
+            if len(parts) >= MOST_PARTS:
+                raise BadMessageError("its graph has more parts than that of any model")
             if field.number == _INITIALIZER and field.is_bytes:
                 parts.append(self._tensor(field))
             elif field.number == _NODE and field.is_bytes and self._may_be_constant(field):

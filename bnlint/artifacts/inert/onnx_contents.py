@@ -21,6 +21,12 @@ LARGEST_SIZE: Final = 1 << 40
 
 Attribute = int | float | str | tuple[int | float, ...]
 
+MOST_NODES: Final = 1 << 16
+"""Calls and constants: each takes some kilobytes of memory once it is a node of torch."""
+
+MOST_ARGUMENTS: Final = 1 << 18
+"""Inputs and outputs of all calls together."""
+
 _MOST_KEPT: Final = 16
 """Values of a constant that are kept: flags, probabilities, axes and shapes."""
 
@@ -197,6 +203,8 @@ def _contents(model: Any, regions: dict[str, Region], assumed: bool) -> OnnxCont
             constants.extend(_tensor(value, name, regions.get(name)) for name in node.output)
         else:
             nodes.append(_node(node))
+    if len(constants) + len(nodes) > MOST_NODES or sum(len(n.inputs) + len(n.outputs) for n in nodes) > MOST_ARGUMENTS:
+        raise ValueError("its graph has more parts than that of any model")
     own = {constant.name for constant in constants}
     return OnnxContents(
         opset=max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1),

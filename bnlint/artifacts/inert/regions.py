@@ -17,7 +17,7 @@ LARGEST_TENSOR: Final = 1 << 24
 """Elements of a tensor that is read; a normalisation layer of a published model has some thousand."""
 
 
-class Region(msgspec.Struct, frozen=True, array_like=True):
+class Region(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A part of a file.
 
     Attributes:
@@ -84,7 +84,7 @@ def values_in(file: BinaryIO, tensor: SavedTensor, region: Region, little_endian
     data = file.read(span * item)
     if len(data) != span * item:
         raise OutsideFileError("a storage reaches beyond the end of the file")
-    values = _decode(data, tensor.dtype, little_endian)
+    values = decode(data, tensor.dtype, little_endian)
     if _is_contiguous(tensor):
         return values.reshape(tensor.shape)
 
@@ -102,7 +102,17 @@ def _is_contiguous(tensor: SavedTensor) -> bool:
     return True
 
 
-def _decode(data: bytes, dtype: str, little_endian: bool) -> numpy.ndarray:
+def decode(data: bytes, dtype: str, little_endian: bool) -> numpy.ndarray:
+    """Values of a data type from their bytes.
+
+    Args:
+        data: The bytes.
+        dtype: By torch's names.
+        little_endian: Their order.
+
+    Returns:
+        The values on one axis, in the byte order of the machine; bfloat16 and 8-bit floats as float32.
+    """
     import numpy
 
     order: Literal["<", ">"] = "<" if little_endian else ">"

@@ -12,7 +12,7 @@ import msgspec
 from bnlint.artifacts.inert.values import Global, Persistent, Stub, inline_storage, made_by, named
 
 
-class SavedTensor(msgspec.Struct, frozen=True, array_like=True):
+class SavedTensor(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One tensor in a file.
 
     Attributes:
@@ -61,8 +61,10 @@ def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
     Args:
         shape: Its shape.
     """
+    if len(shape) < 2:
+        return (1,) * len(shape)
     steps = itertools.accumulate(reversed(shape[1:]), operator.mul, initial=1)
-    return tuple(steps)[::-1] if shape else ()
+    return tuple(steps)[::-1]
 
 
 ITEM_SIZES: Final = {
@@ -138,15 +140,32 @@ def _tensor(
 
 def as_storage(value: Any) -> Storage | None:
     """The storage of a persistent id, as `torch.save` writes it: `("storage", type, key, location, elements, …)`."""
-    if made_by(value, "torch.storage.TypedStorage", "torch.storage._TypedStorage"):
-        value = (value.keywords or {}).get("wrap_storage") if isinstance(value.keywords, dict) else None
-    blob = inline_storage(value.maker, value.arguments) if isinstance(value, Stub) else None
-    if blob is not None:
-        from bnlint.artifacts.inert.inline import read_inline  # only plain pickles have storages in bytes
+    if not isinstance(value, Stub):
+        return _of_persistent(value)
+    if value.storage is None:
+        value.storage = _NO_STORAGE  # also while it is looked at, for it may hold itself
+        value.storage = _of_stub(value) or _NO_STORAGE
+    return None if value.storage is _NO_STORAGE else value.storage
 
-        found = read_inline(blob)
-        storage = as_storage(found.storage)
-        return storage and msgspec.structs.replace(storage, key=found.key)
+
+_NO_STORAGE: Final = Storage("", "", 0)
+
+
+def _of_stub(value: Stub) -> Storage | None:
+    if made_by(value, "torch.storage.TypedStorage", "torch.storage._TypedStorage"):
+        return as_storage(value.keywords.get("wrap_storage")) if isinstance(value.keywords, dict) else None
+    blob = inline_storage(value.maker, value.arguments)
+    if blob is None:
+        return None
+
+    from bnlint.artifacts.inert.inline import read_inline  # only plain pickles have storages in bytes
+
+    found = read_inline(blob)
+    storage = as_storage(found.storage)
+    return storage and msgspec.structs.replace(storage, key=found.key)
+
+
+def _of_persistent(value: Any) -> Storage | None:
     identity = value.id if isinstance(value, Persistent) else None
     if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
         return None

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from bnlint.artifacts.inert.tensors import SavedTensor, as_tensor
-from bnlint.artifacts.inert.values import Global, Stub, attributes, can_be_sent, is_scalar, mapping, named
+from bnlint.artifacts.inert.values import Global, Stub, attributes, can_be_sent, extent, is_scalar, mapping, named
 from bnlint.artifacts.names import joined
 from bnlint.artifacts.wrappers import WRAPPERS
 
@@ -21,6 +21,9 @@ MOST_MODULES: Final = 1_000_000
 
 MOST_VALUES: Final = 1 << 22
 """What the modules of one model keep, item by item: a few dozen each. A file can give one dict to thousands of them."""
+
+MOST_LETTERS: Final = 1 << 27
+"""Characters of the paths of the modules of one model: one that is nested a hundred thousand deep has gigabytes."""
 
 LONGEST_ROW: Final = 64
 """Items of a list or tuple that is kept."""
@@ -128,18 +131,22 @@ def modules(root: Any) -> Iterator[SavedModule]:
     """
     pending: list[tuple[str, Any]] = [("", root)]
     seen: set[int] = set()
-    values = 0
+    values = letters = 0
     while pending:
         path, stub = pending.pop()
         stub = uncompiled(stub)
-        if id(stub) in seen or not is_module(stub):
+        if id(stub) in seen:
             continue
         seen.add(id(stub))
+        if not is_module(stub):
+            values += extent(stub)
+            continue
         if len(seen) > MOST_MODULES:
             raise ValueError("it has more modules than any model")
         own = state_of(stub)
-        values += _extent(own)
-        if values > MOST_VALUES:
+        values += _extent(own) + extent(stub)
+        letters += len(path)
+        if values > MOST_VALUES or letters > MOST_LETTERS:
             raise ValueError("it describes more than any model needs")
         yield _record(path, stub, own)
         children = [(name, child) for name, child in (mapping(own["_modules"]) or {}).items() if isinstance(name, str)]

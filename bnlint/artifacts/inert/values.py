@@ -32,6 +32,7 @@ class Stub:
         states: What `__setstate__` or `__dict__` would have been given, in order.
         items: What would have been appended or added.
         entries: Pairs that would have been set with `result[key] = value`.
+        storage: What `as_storage` has read it as: thousands of tensors can refer to one.
     """
 
     maker: Any
@@ -40,6 +41,7 @@ class Stub:
     states: list[Any] = field(default_factory=list)
     items: list[Any] = field(default_factory=list)
     entries: list[tuple[Any, Any]] = field(default_factory=list)
+    storage: Any = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -103,14 +105,23 @@ def mapping(value: Any) -> dict[Any, Any] | None:
     first = arguments[-1] if arguments else None
     pairs = list(first) if isinstance(first, list) else list(first.items()) if isinstance(first, dict) else []
     for pair in [*pairs, *value.entries]:  # Python 2 pickled an OrderedDict as a list of two-element lists
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and is_scalar(pair[0]):
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and is_key(pair[0]):
             found[pair[0]] = pair[1]
     return found
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether a value may be a key: hashing it costs its length at most."""
+    """Whether a value holds no others."""
     return value is None or isinstance(value, (str, bytes, bool, int, float, Global))
+
+
+def is_key(value: Any) -> bool:
+    """Whether a value may be a key: hashing it costs its length at most, and few others have the same hash.
+
+    That of a text is secret to each process. That of an integer is its remainder, by which a file could choose a
+    million large ones that all collide.
+    """
+    return is_scalar(value) and (not isinstance(value, int) or can_be_sent(value))
 
 
 def can_be_sent(value: str | int) -> bool:
@@ -118,6 +129,16 @@ def can_be_sent(value: str | int) -> bool:
     if isinstance(value, str):
         return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
     return -(1 << 63) <= value < 1 << 64
+
+
+def extent(value: Any) -> int:
+    """How many pairs `mapping` and `attributes` look at; the pairs themselves may be shared by any number of values."""
+    if not isinstance(value, Stub):
+        return len(value) if isinstance(value, dict) else 0
+    arguments = value.arguments if isinstance(value.arguments, tuple) else ()
+    found = len(value.entries) + (len(arguments[-1]) if arguments and isinstance(arguments[-1], (list, dict)) else 0)
+    parts = [part for state in value.states for part in (state if isinstance(state, tuple) else (state,))]
+    return found + sum(len(part) if isinstance(part, dict) else 1 for part in parts)
 
 
 def attributes(value: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ groups, and a backslash takes its meaning from the next character. The model its
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -19,6 +20,16 @@ MODEL: Final = "(model)"
 Token = str | int
 Box = tuple[frozenset[Token], ...]
 """All the names that take one token of each set, in this order."""
+
+MOST_TOKENS: Final = 64
+"""Dots, numbers and texts of a name that may share braces with others; those of models have some twenty."""
+
+MOST_MERGED: Final = 6
+"""Places in which names may differ and share braces: the last ones. The layers of a model differ in two or three, and
+the time grows with the square of it."""
+
+_MOST_PASSES: Final = 4
+"""Rounds of uniting; each makes what is written shorter, and one is enough for most models."""
 
 _TOKENS: Final = re.compile(r"[0-9]+|\.|[^0-9.]+")
 _CANONICAL_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}")  # a longer one would gain nothing and is not worth an int
@@ -53,7 +64,11 @@ def group(names: Iterable[str]) -> str:
 
 def groups(names: Iterable[str]) -> tuple[Group, ...]:
     """The same as `group`, with the number of layers in each group; no layer is in two of them."""
-    ordered = tuple(dict.fromkeys(names))
+    return _groups(tuple(dict.fromkeys(names)))
+
+
+@functools.lru_cache(8)  # the findings of one report are often on the same layers
+def _groups(ordered: tuple[str, ...]) -> tuple[Group, ...]:
     order = {name: position for position, name in enumerate(ordered)}
     found: list[tuple[int, Group]] = []
     for skeleton in _by_skeleton(ordered).values():
@@ -106,7 +121,10 @@ def expand(text: str) -> tuple[str, ...]:
 
 def _tokens(name: str) -> tuple[Token, ...]:
     """The name cut into dots, numbers and the texts between; a number with leading zeros stays a text."""
-    return tuple(int(token) if _CANONICAL_NUMBER.fullmatch(token) else token for token in _TOKENS.findall(name))
+    tokens = _TOKENS.findall(name)
+    if len(tokens) > MOST_TOKENS:
+        return (name,)
+    return tuple(int(token) if _CANONICAL_NUMBER.fullmatch(token) else token for token in tokens)
 
 
 def _join(tokens: Iterable[Token]) -> str:
@@ -127,14 +145,31 @@ def _cover(names: Sequence[tuple[Token, ...]]) -> list[Box]:
     """Disjoint boxes that hold exactly these names: the fewer of two greedy attempts."""
     if len(names[0]) == 1:  # `conv, norm` reads better than `{conv,norm}`
         return [(frozenset(tokens),) for tokens in names]
-    positions = [position for position, tokens in enumerate(zip(*names, strict=True)) if len(set(tokens)) > 1]
-    boxes = [tuple(frozenset((token,)) for token in tokens) for tokens in names]
-    return min((_merge(boxes, order) for order in (positions[::-1], positions)), key=len)
+    differing = [position for position, tokens in enumerate(zip(*names, strict=True)) if len(set(tokens)) > 1]
+    merged = differing[-MOST_MERGED:]
+    alike: dict[tuple[Token, ...], list[tuple[Token, ...]]] = {}
+    for tokens in names:
+        alike.setdefault(tuple(tokens[position] for position in differing[: -len(merged)]), []).append(tokens)
+    return [box for some in alike.values() for box in _cover_alike(some, merged)]
+
+
+def _cover_alike(names: Sequence[tuple[Token, ...]], positions: Sequence[int]) -> list[Box]:
+    """Boxes of names that differ in a few positions only: these alone are compared, however long the names are."""
+    small = [tuple(frozenset((tokens[position],)) for position in positions) for tokens in names]
+    places = range(len(positions))
+    boxes = min((_merge(small, order) for order in (places[::-1], places)), key=len)
+    whole = [frozenset((token,)) for token in names[0]]
+    found = []
+    for box in boxes:
+        for position, tokens in zip(positions, box, strict=True):
+            whole[position] = tokens
+        found.append(tuple(whole))
+    return found
 
 
 def _merge(boxes: list[Box], positions: Sequence[int]) -> list[Box]:
-    """Unite boxes that differ in one position only, which never widens what they hold, until none do."""
-    while True:
+    """Unite boxes that differ in one position only, which never widens what they hold, as long as some do."""
+    for _ in range(_MOST_PASSES):
         before = len(boxes)
         for position in positions:
             united: dict[tuple[Box, Box], set[Token]] = {}
@@ -142,17 +177,21 @@ def _merge(boxes: list[Box], positions: Sequence[int]) -> list[Box]:
                 united.setdefault((box[:position], box[position + 1 :]), set()).update(box[position])
             boxes = [(*left, frozenset(tokens), *right) for (left, right), tokens in united.items()]
         if len(boxes) == before:
-            return boxes
+            break
+    return boxes
 
 
 def _write(box: Box, rank: Mapping[Token, int]) -> str:
     """A box in the notation; `rank` gives the order of texts, numbers stand in their own."""
     parts = []
     for tokens in box:
+        if len(tokens) == 1:
+            parts.append(_MEANINGFUL.sub(r"\\\g<0>", str(*tokens)))
+            continue
         numbers = sorted(token for token in tokens if isinstance(token, int))
         texts = sorted((token for token in tokens if isinstance(token, str)), key=rank.__getitem__)
         written = [*_ranges(numbers), *(_MEANINGFUL.sub(r"\\\g<0>", text) for text in texts)]
-        parts.append(written[0] if len(tokens) == 1 else "{" + ",".join(written) + "}")
+        parts.append("{" + ",".join(written) + "}")
     text = "".join(parts)
     return f"\\{text}" if text == MODEL or text.startswith(" ") else text
 
