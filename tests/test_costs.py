@@ -15,7 +15,6 @@ from unittest import mock
 import numpy
 import pytest
 import torch
-from bnlint.grouping import expand, group
 
 import bnlint
 from bnlint.artifacts.inert.machine import read_pickle
@@ -28,6 +27,7 @@ from bnlint.facts.named_layers import named_layers
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.report import Context
+from bnlint.reporters.page.grouping import expand, group
 from bnlint.ruleset import apply_rules, load_rules
 from bnlint.ruleset.conditions import Comparison
 from tests.artifacts.onnx_models import NORM, VALUES, call, model_of

@@ -31,7 +31,7 @@ def admitting(*modules: str) -> Iterator[None]:
     Args:
         modules: Dotted names of modules; the first part of each is the module or package in the folder.
     """
-    folder = _current_folder()
+    folder = current_folder()
     if folder is None:
         yield
         return
@@ -42,7 +42,7 @@ def admitting(*modules: str) -> Iterator[None]:
 
 def modules_here() -> list[str]:
     """Names of the modules and packages in the current folder; none of them is imported."""
-    folder = _current_folder()
+    folder = current_folder()
     return [] if folder is None else [module.name for module in pkgutil.iter_modules([folder])]
 
 
@@ -122,7 +122,8 @@ class _Finder:
 _FINDERS: Final[dict[str, _Finder]] = {}
 
 
-def _current_folder() -> str | None:
+def current_folder() -> str | None:
+    """The absolute path of the current folder; `None` where it was removed."""
     try:
         return str(Path.cwd())
     except OSError:  # it was removed

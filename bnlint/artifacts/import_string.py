@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from bnlint.artifacts.current_folder import admitting, modules_here, withheld
+from bnlint.artifacts.current_folder import admitting, current_folder, modules_here, withheld
 from bnlint.artifacts.user_code import described, user_code
 from bnlint.errors import UsageError
 from bnlint.opening import is_folder, is_regular, resolved
@@ -84,8 +84,10 @@ def import_model(text: str, kwargs: Mapping[str, Any] | None = None) -> Imported
     match = _FORM.fullmatch(text)
     if match is None:
         raise UsageError(f"`{text}` is not an import string of the form `package.module:name`.")
-    # In a block of the current folder: a relative path in the call of bnlint means what it meant.
-    with user_code(), contextlib.chdir("."), admitting(match["module"]):
+    folder = current_folder()
+    # It may change: a relative path in the call of bnlint means what it meant.
+    kept = contextlib.nullcontext() if folder is None else contextlib.chdir(folder)
+    with user_code(), kept, admitting(match["module"]):
         value: Any = _import(match["module"])
         for name in match["name"].split("."):
             value = _attribute(value, name, text)

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from bnlint.folding.plan import Plan
+from bnlint.tracing.copying.atoms import ATOMIC_TYPES
+from bnlint.tracing.copying.reach import reached
 from bnlint.tracing.live import named_modules, submodule
 
 _HARMLESS_BUILTINS: Final = frozenset({
@@ -32,6 +34,7 @@ _OF_MODULES: Final = (
 _CLASSES: Final = frozenset(name for name, value in vars(nn).items() if isinstance(value, type))
 _CONTAINERS: Final = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
+_TABLES: Final = ("_modules", "_parameters", "_buffers")
 _LONGEST: Final = 1000
 
 
@@ -73,6 +76,8 @@ class _Reader:
             if self._is_opaque(module):
                 return True
             own = vars(module)
+            if any(isinstance(item, nn.Module) for item in self._beside_the_tree(own)):
+                return True  # it can call a layer in another way than by its name
             hooks = (value for name, value in own.items() if name.endswith("hooks") and value)
             self._waiting += [hook for held in hooks for hook in held.values()]
             self._waiting += [value for value in own.values() if callable(value) and not isinstance(value, nn.Module)]
@@ -81,6 +86,10 @@ class _Reader:
             if self._tells(self._waiting.pop()):
                 return True
         return False
+
+    def _beside_the_tree(self, own: dict[str, Any]) -> Iterator[Any]:
+        others = (value for name, value in own.items() if name not in _TABLES and type(value) not in ATOMIC_TYPES)
+        return (item for value in others if value for item in reached(value))
 
     def _is_opaque(self, module: nn.Module) -> bool:
         """Whether a class of torch's own reads layers that change."""

@@ -15,6 +15,7 @@ from bnlint.folding.own_code import may_notice
 from bnlint.folding.planner import make_plan
 from tests.folding.layers import SQUARE, conv
 from tests.folding.proof import awkward
+from tests.forwards import forwards_of
 from tests.models import ConvNet
 
 CALLS: list[int] = []
@@ -66,6 +67,12 @@ def notices(model: nn.Module) -> bool:
     return may_notice(model, plan)
 
 
+def in_a_list() -> nn.Module:
+    model = net(lambda self, x: self.order[1](self.order[0](x)))
+    model.order = [model.conv, model.bn]  # type: ignore[assignment]
+    return model
+
+
 BLIND: dict[str, Callable[[], nn.Module]] = {
     "calls its layers": Net,
     "in containers": lambda: nn.Sequential(nn.Sequential(conv(), nn.BatchNorm2d(8)), nn.ReLU()),
@@ -85,6 +92,7 @@ SEEING: dict[str, Callable[[], nn.Module]] = {
     "asks in a function": lambda: net(lambda self, x: self.bn(self.conv(x)) * asks(self.bn)),
     "by a text": lambda: net(lambda self, x: self.bn(self.conv(x)) * getattr(self.bn, "e" + "ps")),
     "matches the class": lambda: net(lambda self, x: self.bn(self.conv(x)) * len([nn.BatchNorm2d])),
+    "keeps its layers in a list too": in_a_list,
     "lists modules": lambda: net(lambda self, x: self.bn(self.conv(x)) * len(list(self.children()))),
     "bias": lambda: net(lambda self, x: self.bn(self.conv(x)) * (2 if self.conv.bias is None else 3)),
     "hook with the layer": lambda: hooked(lambda module, *_: CALLS.append(module.bn.num_features)),
@@ -105,9 +113,7 @@ def test_names_do_not_rule_it_out(make: Callable[[], nn.Module]) -> None:
 
 
 def test_a_model_that_cannot_notice_is_run_once() -> None:
-    CALLS.clear()
-    model = awkward(ConvNet())
-    model.register_forward_hook(lambda *_: CALLS.append(1))
-    report = bnlint.check(model, inputs=(torch.randn(2, 3, 16, 16),))
+    with forwards_of(ConvNet) as forwards:
+        report = bnlint.check(awkward(ConvNet()), inputs=(torch.randn(2, 3, 16, 16),))
     assert "BN601" in {finding.code for finding in report.findings}
-    assert CALLS == [1]
+    assert len(forwards) == 1

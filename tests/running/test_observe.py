@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import bnlint
 from bnlint.errors import UsageError
 from bnlint.facts.unknown import UNKNOWN
+from tests.forwards import forwards_of
 from tests.models import ConvNet, with_plausible_statistics
 
 IMAGES = torch.randn(4, 3, 16, 16)
@@ -57,18 +58,7 @@ def test_a_copy_is_run_where_the_user_says_so_and_nowhere_else(arguments: dict[s
     assert report.unanalysed == ()
 
 
-class Counts(ConvNet):
-    """Writes down each forward, in which mode and whether with values, wherever it is called from."""
-
-    calls: list[tuple[bool, bool]] = []  # noqa: RUF012 (one list for the model and its copies)
-
-    def forward(self, images: Tensor) -> Tensor:
-        with torch._C.DisableTorchFunction():  # while a run is recorded, the code of a model is told otherwise
-            Counts.calls.append((self.training, not images.is_meta))
-        return super().forward(images)
-
-
-class Mixes(Counts):
+class Mixes(ConvNet):
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images - images.mean(0, keepdim=True))
 
@@ -80,19 +70,19 @@ IN_EVAL, IN_TRAINING = (False, True), (True, True)
 @pytest.mark.parametrize(
     ("kind", "arguments", "calls"),
     [
-        (Counts, {"context": "inference"}, [TRACE]),
-        (Counts, {"context": "training", "batch_size": 8}, [TRACE]),
-        (Counts, {"run": False}, [TRACE]),
-        (Counts, {"run": True}, [TRACE, *[IN_EVAL] * 4, IN_TRAINING]),
+        (ConvNet, {"context": "inference"}, [TRACE]),
+        (ConvNet, {"context": "training", "batch_size": 8}, [TRACE]),
+        (ConvNet, {"run": False}, [TRACE]),
+        (ConvNet, {"run": True}, [TRACE, *[IN_EVAL] * 4, IN_TRAINING]),
         (Mixes, {"run": True}, [TRACE, *[IN_EVAL] * 6, IN_TRAINING]),
     ],
 )
 def test_an_input_with_values_costs_one_trace_and_a_run_what_its_page_says(
-    kind: type[Counts], arguments: dict[str, Any], calls: list[tuple[bool, bool]]
+    kind: type[ConvNet], arguments: dict[str, Any], calls: list[tuple[bool, bool]]
 ) -> None:
-    Counts.calls.clear()
-    bnlint.check(with_plausible_statistics(kind()).eval(), inputs=(IMAGES,), **arguments)
-    assert Counts.calls == calls
+    with forwards_of(ConvNet) as forwards:
+        bnlint.check(with_plausible_statistics(kind()).eval(), inputs=(IMAGES,), **arguments)
+    assert forwards == calls
 
 
 def test_values_are_used_where_the_code_of_the_model_asks_for_them() -> None:

@@ -114,7 +114,7 @@ class Surroundings:
             yield from self._of_globals(function.__globals__, inner)
 
     def _of_globals(self, namespace: dict[str, Any], code: types.CodeType) -> Iterator[Place]:
-        names = frozenset(code.co_names)
+        names = frozenset(name for name in code.co_names if name.isidentifier())  # pytest puts others into an `assert`
         if _STORE_GLOBAL in code.co_code[::2]:
             self.names += [(namespace, name) for name in names]
         for name in names & namespace.keys():
