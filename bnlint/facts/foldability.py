@@ -11,7 +11,8 @@ from bnlint.facts.unknown import UNKNOWN
 from bnlint.folding.plan import Plan
 from bnlint.folding.program import plan_program
 from bnlint.folding.settled import settled_plan
-from bnlint.tracing.kinds import How, NormKind
+from bnlint.norms.kinds import NormKind
+from bnlint.tracing.kinds import How
 from bnlint.tracing.trace import Trace
 
 _NOTHING: frozenset[str] = frozenset()

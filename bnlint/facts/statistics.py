@@ -11,8 +11,7 @@ import numpy
 from bnlint.facts.numbers import Numbers
 from bnlint.facts.ranges import Range, range_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
-
-TENSOR_NAMES = ("running_mean", "running_var", "weight", "bias")
+from bnlint.norms.tensors import ARGUMENTS
 
 
 class StatisticsFacts(TypedDict):
@@ -60,7 +59,7 @@ class NormTensors:
 
     def present(self) -> Mapping[str, Numbers]:
         """The tensors with one value for each channel, by name, without those that are missing."""
-        return {name: tensor for name in TENSOR_NAMES if (tensor := getattr(self, name)) is not None}
+        return {name: tensor for name in ARGUMENTS if (tensor := getattr(self, name)) is not None}
 
 
 Ranges = Mapping[str, Maybe[Range]]

@@ -18,8 +18,10 @@ from bnlint.folding.remainder import nodes_inside, remainder
 from bnlint.folding.upstream import Upstream
 from bnlint.folding.uses import Uses
 from bnlint.folding.wanted import Wanted, agreed
-from bnlint.tracing.kinds import How, NormKind
-from bnlint.tracing.norms import norm_kind
+from bnlint.norms.classes import norm_kind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.tensors import ARGUMENTS, STATISTICS
+from bnlint.tracing.kinds import How
 from bnlint.tracing.trace import NormCall, Trace
 
 Absorb = Callable[[NormCall], tuple[list[Wanted], list[str]]]
@@ -135,7 +137,7 @@ class _Planner:
         self._uses.require_own_tensors(call.layer, module, calls)
         if isinstance(module, _BatchNorm) and module.num_features == 0:
             raise CannotFoldError("its number of features is not known yet")
-        for name in ("running_mean", "running_var"):  # a class with arithmetic of its own may do without one
+        for name in STATISTICS:  # a class with arithmetic of its own may do without one
             if not isinstance(getattr(module, name, None), Tensor):
                 raise CannotFoldError("it has no {}, so what it computes is not known", name)
         if not isinstance(getattr(module, "eps", 1e-5), (Real, Tensor)):
@@ -147,7 +149,7 @@ class _Planner:
         if not call.arguments:
             return
         eps_differs = call.arguments.get("eps", 1e-5) != getattr(module, "eps", 1e-5)
-        for name in ("weight", "bias", "running_mean", "running_var"):
+        for name in ARGUMENTS:
             argument = call.arguments.get(name)
             value = self._trace.attributes.get(str(argument.target)) if isinstance(argument, fx.Node) else argument
             if eps_differs or value is not getattr(module, name, None):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.tracing.norms import has_torch_forward
+from bnlint.norms.classes import has_torch_forward
 from bnlint.tracing.trace import NormCall, Trace
 
 

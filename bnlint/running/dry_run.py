@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from bnlint.norms.tensors import COUNTER, STATISTICS
 from bnlint.running.batch_dependence import CannotTell, observe_batch_dependence
 from bnlint.running.batches import at_least_two
 from bnlint.running.copies import RunningCopy
@@ -78,7 +79,7 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 def _statistics(running: RunningCopy) -> Iterator[tuple[str, list[Tensor]]]:
     for path, module in running.modules().items():
-        values = [getattr(module, name, None) for name in ("running_mean", "running_var")]
+        values = [getattr(module, name, None) for name in STATISTICS]
         tensors = [value for value in values if isinstance(value, Tensor)]
         if tensors:
             yield path, tensors
@@ -99,6 +100,6 @@ def _updates(running: RunningCopy, inputs: Inputs) -> dict[str, int]:
 
 def _counters(running: RunningCopy) -> Iterator[tuple[str, int]]:
     for path, module in running.modules().items():
-        counter = getattr(module, "num_batches_tracked", None)
+        counter = getattr(module, COUNTER, None)
         if isinstance(counter, Tensor):
             yield path, int(counter)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map_only
 
+from bnlint.norms.classes import has_torch_forward, norm_kind
 from bnlint.tracing.constants import ValueNeededError
 from bnlint.tracing.graph_builder import argument_names
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.norm_calls import find_norm_calls
-from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.opaque import vmap_as_one_call
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.recorder import Recorder

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
+from bnlint.norms.classes import TORCH_CLASSES, has_torch_forward, norm_kind
 from bnlint.tracing.autocast import AutocastRegions
 from bnlint.tracing.constants import ValueNeededError, value_of
 from bnlint.tracing.devices import MOVERS, PURE_MOVERS, answer_about_device, moved
 from bnlint.tracing.emission import Emission, emission_of
 from bnlint.tracing.graph_builder import GraphBuilder
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.opaque import held_tensors, original_callable, runs_on_values_only
 from bnlint.tracing.roles import module_role
 from bnlint.tracing.shortcuts import call_shortcut, module_shortcut
@@ -158,7 +158,7 @@ class Recorder(TorchFunctionMode):
         if has_torch_forward(module):
             has_children = any(name != "parametrizations" for name in module._modules)
             return isinstance(module, nn.MultiheadAttention) or not has_children
-        return norm_kind(module) is not None and not isinstance(module, _TORCH_NORMS) and not module._modules
+        return norm_kind(module) is not None and not isinstance(module, TORCH_CLASSES) and not module._modules
 
     def path(self, module: nn.Module) -> str:
         """Path of a module of the copy."""
@@ -256,12 +256,6 @@ class Recorder(TorchFunctionMode):
             known = self._stand_ins[id(tensor)] = (tensor, empty)
             self.builder.declare(empty, f"_constant_{len(self._stand_ins)}", tensor)
         return known[1]
-
-
-_TORCH_NORMS = (
-    torch.nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm,
-    nn.CrossMapLRN2d,
-)  # fmt: skip
 
 
 def _forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import fx, nn
 
+from bnlint.norms.classes import norm_kind
 from bnlint.tracing.failure import describe, where
 from bnlint.tracing.infer_inputs import guesses
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.kinds import How
 from bnlint.tracing.norm_calls import find_norm_calls
-from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.parts import add_parts
 from bnlint.tracing.record import Record, record
 from bnlint.tracing.sound_tree import require_sound_tree

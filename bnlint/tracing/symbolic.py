@@ -12,8 +12,8 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
+from bnlint.norms.classes import has_torch_forward, norm_kind
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.roles import module_role, operator_role
 from bnlint.tracing.source import caller

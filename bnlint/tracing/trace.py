@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from bnlint.norms.kinds import NormKind
 from bnlint.report import Location
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.kinds import How
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pytest
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
+from bnlint.norms.kinds import NormKind
 from bnlint.reporters import fact_list, fact_table
 from bnlint.reporters.style import Style
-from bnlint.tracing.kinds import NormKind
 
 MODEL = ModelFacts(
     class_name="Net",
