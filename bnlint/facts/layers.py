@@ -93,7 +93,8 @@ def _named_in(model: nn.Module) -> dict[str, NormLayer]:
     tensors: dict[str, Tensor] = {}
     for path, module in model.named_modules():
         if has_generated_code(module):
-            tensors |= module.state_dict(prefix=f"{path}." if path else "", keep_vars=True)
+            tensors |= module.named_parameters(path, recurse=False)
+            tensors |= module.named_buffers(path, recurse=False)
     return _named(tensors)
 
 

@@ -131,7 +131,13 @@ class _Planner:
         if call.uses_batch_statistics:
             if call.node.meta.get("training"):
                 raise CannotFoldError("the model's own code makes it train during the forward")
-            raise CannotFoldError(TRAINING_MODE if module.training else "it keeps no running statistics")
+            keeps = any(getattr(module, name, None) is not None for name in STATISTICS)
+            always = (
+                "its own code normalises by the batch in eval mode, too" if keeps else "it keeps no running statistics"
+            )
+            raise CannotFoldError(TRAINING_MODE if module.training else always)
+        if call.uses_batch_statistics is None:
+            raise CannotFoldError("what its class computes in code of its own could not be told")
         if call.node.meta.get("replaced"):
             raise CannotFoldError("it is called with other weights than its own")
         self._uses.require_own_tensors(call.layer, module, calls)

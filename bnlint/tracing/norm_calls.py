@@ -49,7 +49,9 @@ def _module_call(node: fx.Node, module: nn.Module, registered: frozenset[str]) -
     layer = node.meta["layer"]
     frame = node.meta.get("stack")
     baked = baked_training(module)
-    uses = module_uses_batch_statistics(module, kind, node.meta.get("training") if baked is None else baked)
+    uses = node.meta.get("uses_batch")  # seen in its arithmetic
+    if uses is None:
+        uses = module_uses_batch_statistics(module, kind, node.meta.get("training") if baked is None else baked)
     return NormCall(
         node=node,
         input_node=_input(node.args, node.kwargs),
@@ -58,7 +60,7 @@ def _module_call(node: fx.Node, module: nn.Module, registered: frozenset[str]) -
         module=module,
         registered=layer in registered,
         functional=False,
-        uses_batch_statistics=node.meta.get("uses_batch_statistics", uses),
+        uses_batch_statistics=uses,
         arguments={},
         location=location(frame) if frame else None,
     )
@@ -71,10 +73,10 @@ def _function_call(
     owner = _owner_of_tensors(arguments, modules) or node.meta.get("layer")
     inlined = inlined_layer(arguments, modules) if owner is None else None
     layer = owner if owner is not None else inlined if inlined is not None else node.meta.get("module", "")
-    frame = node.meta.get("stack")
+    frame, source = node.meta.get("stack"), arguments.get("input")
     return NormCall(
         node=node,
-        input_node=_input(node.args, node.kwargs),
+        input_node=source if isinstance(source, fx.Node) else None,
         layer=layer,
         kind=operator.kind,
         module=modules.get(owner) if owner is not None else None,
