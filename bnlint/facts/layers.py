@@ -107,7 +107,7 @@ def inlined_layers(artifact: Artifact, trace: Trace) -> dict[str, NormLayer]:
     """
     layers = {}
     for call in trace.norm_calls if artifact.module is not None else ():
-        if call.module is not None or call.functional:
+        if not call.inlined:
             continue
         values: dict[str, object] = {**tensors_of_call(call, trace.attributes)}
         statistics = call.arguments.get(STATISTICS[0])

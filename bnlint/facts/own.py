@@ -82,7 +82,7 @@ class OwnFacts:
 
     def of_called(self, call: NormCall) -> dict[str, Any]:
         """The facts of the layer, operator or function that is called, by field name of `NormFacts`."""
-        if self._trace.how is How.EXPORTED or (call.module is None and not call.functional):
+        if self._trace.how is How.EXPORTED or call.inlined:
             return self._of_operator(call)
         if call.module is None:
             return self._of_function(call)

@@ -121,6 +121,10 @@ class _Planner:
 
     def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
         module = call.module
+        if call.inlined:
+            raise CannotFoldError(
+                "it is an operator of a graph without layers: fold the model, or the program, that the graph was made from"
+            )
         if module is None:
             raise CannotFoldError(
                 "{} calls it as a function, which only a graph can do without (--as graph)",

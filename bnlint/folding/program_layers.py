@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
@@ -37,6 +37,15 @@ class ProgramLayers:
     module: fx.GraphModule
     calls: Mapping[str, str]
     kept: tuple[Kept, ...]
+
+    def all_kept(self, planned: Iterable[Kept]) -> tuple[Kept, ...]:
+        """The BatchNorms that stay.
+
+        Args:
+            planned: Those that the plan of the module keeps; of operators it cannot say as much as is known here.
+        """
+        layers = set(self.calls.values())
+        return (*(item for item in planned if item.layer in layers), *self.kept)
 
 
 def with_layers(program: ExportedProgram) -> ProgramLayers:

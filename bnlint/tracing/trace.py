@@ -43,6 +43,11 @@ class NormCall:
     location: Location | None
 
     @property
+    def inlined(self) -> bool:
+        """Whether an operator is called in place of a layer, of which the tensors alone are left."""
+        return self.module is None and not self.functional
+
+    @property
     def input_shape(self) -> tuple[int, ...] | None:
         """Shape of the values that are normalised; `None` where no shapes were seen."""
         value = self.input_node.meta.get("val") if self.input_node is not None else None
