@@ -30,8 +30,8 @@ class Foldability:
     def __init__(self, artifact: Artifact, trace: Trace) -> None:
         plan = _plan_of(artifact, trace)
         self._into = {fold.layer: frozenset(fold.into) for fold in plan.folds}
-        inlined = set() if artifact.module is None else {call.layer for call in trace.norm_calls if call.inlined}
-        self._obstacles = {kept.layer: kept.cause for kept in plan.kept if kept.layer not in inlined}
+        lowered = set() if artifact.module is None else {call.layer for call in trace.norm_calls if call.lowered}
+        self._obstacles = {kept.layer: kept.cause for kept in plan.kept if kept.layer not in lowered}
 
     def facts(self, layer: str, kind: NormKind) -> dict[str, Any]:
         """The folding facts of a layer, by field name of `NormFacts`."""

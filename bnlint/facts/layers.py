@@ -17,8 +17,9 @@ from bnlint.norms.classes import norm_kind
 from bnlint.norms.kinds import NormKind
 from bnlint.norms.tensors import COUNTER, STATISTICS, TENSORS
 from bnlint.norms.weights import named_layers
-from bnlint.tracing.exported import attribute_of, tensors_of_call
+from bnlint.tracing.exported import tensors_of_call
 from bnlint.tracing.inlined import counter_beside, has_generated_code
+from bnlint.tracing.operator_calls import attribute_of
 from bnlint.tracing.trace import Trace
 
 

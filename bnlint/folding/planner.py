@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bnlint.folding.beside import Beside
 from bnlint.folding.downstream import Downstream
 from bnlint.folding.plan import Channels, Kept, Plan, PlannedFold, Side
-from bnlint.folding.reasons import TRAINING_MODE, CannotFoldError
+from bnlint.folding.reasons import OF_A_GRAPH, TRAINING_MODE, CannotFoldError
 from bnlint.folding.remainder import nodes_inside, remainder
 from bnlint.folding.upstream import Upstream
 from bnlint.folding.uses import Uses
@@ -121,10 +121,8 @@ class _Planner:
 
     def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
         module = call.module
-        if call.inlined:
-            raise CannotFoldError(
-                "it is an operator of a graph without layers: fold the model, or the program, that the graph was made from"
-            )
+        if call.lowered:
+            raise CannotFoldError(OF_A_GRAPH)
         if module is None:
             raise CannotFoldError(
                 "{} calls it as a function, which only a graph can do without (--as graph)",

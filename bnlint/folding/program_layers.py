@@ -14,10 +14,10 @@ from torch.export import ExportedProgram
 from bnlint.folding.plan import Kept
 from bnlint.folding.program_operators import arguments_of, build, source_of, tensors_of
 from bnlint.folding.reasons import EXPORTED_IN_TRAINING_MODE
-from bnlint.norms.functions import norm_operator
 from bnlint.norms.kinds import NormKind
 from bnlint.norms.tensors import COUNTER, STATISTICS, TENSORS
-from bnlint.tracing.exported import kind_of_operator, layer_of_operator
+from bnlint.tracing.exported import layer_of_operator
+from bnlint.tracing.operator_calls import kind_of_operator, operator_of
 from bnlint.tracing.roles import operator_name
 
 _CHECKS = frozenset({"_assert_tensor_metadata", "_assert_scalar"})
@@ -114,7 +114,7 @@ def _has_statistics(node: fx.Node) -> bool:
 
 def _trains(node: fx.Node) -> bool:
     """Whether a BatchNorm with running statistics uses those of the batch."""
-    operator = norm_operator(node.target) if kind_of_operator(node) is NormKind.BATCH else None
+    operator = operator_of(node) if kind_of_operator(node) is NormKind.BATCH else None
     if operator is None or not _has_statistics(node):
         return False
     return operator.uses_batch_statistics(arguments_of(node)) is True

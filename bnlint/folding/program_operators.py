@@ -10,11 +10,9 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from bnlint.norms.classes import batch_norm_of_rank
-from bnlint.norms.functions import arguments_of as norm_arguments
-from bnlint.norms.functions import norm_operator
 from bnlint.norms.kinds import NormKind
 from bnlint.norms.tensors import ARGUMENTS
-from bnlint.tracing.exported import kind_of_operator
+from bnlint.tracing.operator_calls import kind_of_operator, norm_arguments, operator_of
 from bnlint.tracing.roles import operator_name
 
 Arguments = Mapping[str, Any]
@@ -25,9 +23,9 @@ _TRANSPOSED: Sequence[type[nn.Module]] = (nn.ConvTranspose1d, nn.ConvTranspose2d
 
 def arguments_of(node: fx.Node) -> dict[str, Any]:
     """The arguments of a call of an operator by the names of its schema, defaults included."""
-    operator = norm_operator(node.target) if node.op == "call_function" else None
+    operator = operator_of(node)
     if operator is not None:
-        return dict.fromkeys(operator.arguments) | norm_arguments(operator, node.target, node.args, node.kwargs)
+        return dict.fromkeys(operator.arguments) | norm_arguments(node)
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return {}

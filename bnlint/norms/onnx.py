@@ -30,6 +30,12 @@ OF_LAYERS: Final[dict[NormKind, str]] = {
 TENSORS: Final = (*AFFINE, *STATISTICS)
 """The tensors behind the input, in the order of all of them."""
 
+FEWEST_INPUTS: Final = {
+    "BatchNormalization": 5, "GroupNormalization": 3, "InstanceNormalization": 3, "LayerNormalization": 2,
+    "RMSNormalization": 2,
+}  # fmt: skip
+"""Inputs without which an operator means nothing; of others one is enough."""
+
 EPSILON: Final = 1e-5
 MOMENTUM: Final = 0.9
 """Defaults; the momentum is the share of the old statistics, where that of torch is the share of the batch."""

@@ -10,14 +10,12 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from bnlint.norms.functions import arguments_of, norm_operator
-from bnlint.norms.kinds import NormKind
 from bnlint.norms.names import kind_by_name
-from bnlint.norms.operators import NormOperator
 from bnlint.norms.tensors import AFFINE, ARGUMENTS, STATISTICS
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.kinds import How, Role
-from bnlint.tracing.roles import operator_name, operator_role
+from bnlint.tracing.operator_calls import attribute_of, kind_of_operator, norm_arguments, operator_of
+from bnlint.tracing.roles import operator_role
 from bnlint.tracing.source import location_of_call
 from bnlint.tracing.trace import NormCall, Trace
 
@@ -54,7 +52,7 @@ def trace_of_graph(graph: fx.Graph, attributes: Mapping[str, Any]) -> Trace:
     calls = []
     for node in graph.nodes:
         node.meta.setdefault("role", _role(node))
-        node.meta["val"] = _of_example(node.meta.get("val"))
+        node.meta["val"] = of_example(node.meta.get("val"))
         call = _norm_call(node)
         if call is not None:
             calls.append(call)
@@ -70,7 +68,7 @@ def trace_of_graph(graph: fx.Graph, attributes: Mapping[str, Any]) -> Trace:
     )
 
 
-def _of_example(value: Any) -> Any:
+def of_example(value: Any) -> Any:
     """A value with the sizes of the example that the program was exported with, in place of dynamic ones.
 
     Args:
@@ -80,12 +78,12 @@ def _of_example(value: Any) -> Any:
         The value; `None` for what has a size that depends on the values of the input.
     """
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_of_example, value))
+        return type(value)(map(of_example, value))
     if isinstance(value, torch.SymInt):
         return value.node.hint
     if not isinstance(value, Tensor) or all(isinstance(size, int) for size in value.shape):
         return value
-    sizes = [_of_example(size) for size in value.shape]
+    sizes = [of_example(size) for size in value.shape]
     return None if None in sizes else torch.empty(sizes, dtype=value.dtype, device="meta")
 
 
@@ -119,11 +117,10 @@ def _role(node: fx.Node) -> Role:
 
 
 def _norm_call(node: fx.Node) -> NormCall | None:
-    operator = _operator(node)
-    kind = kind_of_operator(node)
+    operator, kind = operator_of(node), kind_of_operator(node)
     if operator is None or kind is None:
         return None
-    arguments = _arguments(node, operator)
+    arguments = norm_arguments(node)
     layer, is_norm = layer_of_operator(node)
     source = arguments.get("input")
     return NormCall(
@@ -140,51 +137,6 @@ def _norm_call(node: fx.Node) -> NormCall | None:
     )
 
 
-def _operator(node: fx.Node) -> NormOperator | None:
-    return norm_operator(node.target) if node.op == "call_function" else None
-
-
-def kind_of_operator(node: fx.Node) -> NormKind | None:
-    """The kind of normalisation that a call in an exported program does; `None` where it does none."""
-    operator = _operator(node)
-    if operator is None:
-        return None
-    return NormKind.INSTANCE if _is_decomposed_instance_norm(node, operator) else operator.kind
-
-
-def _is_decomposed_instance_norm(node: fx.Node, operator: NormOperator) -> bool:
-    """Whether a call is what `run_decompositions()` makes of an InstanceNorm.
-
-    That is a BatchNorm of (N, C, …) viewed as (1, N·C, …), with its tensors repeated for each sample, so that it says
-    nothing of a batch. torch notes on it which function of `torch` was called, and keeps the note in files.
-    """
-    function = str((node.meta.get("torch_fn") or ("",))[-1])
-    return operator.kind is NormKind.BATCH and function.endswith(".instance_norm")
-
-
-def _arguments(node: fx.Node, operator: NormOperator) -> dict[str, Any]:
-    arguments = arguments_of(operator, node.target, node.args, node.kwargs)
-    if _is_decomposed_instance_norm(node, operator):
-        return {name: _given(value) for name, value in arguments.items()}
-    return arguments
-
-
-def _given(value: Any) -> Any:
-    """What an InstanceNorm was given, before its decomposition viewed or repeated it."""
-    is_changed = isinstance(value, fx.Node) and operator_name(value.target) in ("view", "reshape", "repeat")
-    return value.args[0] if is_changed else value
-
-
-def attribute_of(argument: object) -> str:
-    """Name of the parameter or buffer that an argument is; empty for any other.
-
-    An exported graph takes them as inputs, which say what they stand for; any other reads them.
-    """
-    if not isinstance(argument, fx.Node):
-        return ""
-    return str(argument.meta.get("attribute", argument.target if argument.op == "get_attr" else ""))
-
-
 def layer_of_operator(node: fx.Node) -> tuple[str, bool]:
     """Path of the layer that calls a normalisation operator, by its tensors, else by the module stack.
 
@@ -194,8 +146,7 @@ def layer_of_operator(node: fx.Node) -> tuple[str, bool]:
     Returns:
         The path, and whether it is that of a normalisation layer, rather than of a module that calls a function.
     """
-    operator = _operator(node)
-    arguments = {} if operator is None else _arguments(node, operator)
+    arguments = norm_arguments(node)
     for name in (STATISTICS[0], AFFINE[0]):
         path, _, own_name = attribute_of(arguments.get(name)).rpartition(".")
         if own_name == name:  # else a tensor of another module, with which a function is called

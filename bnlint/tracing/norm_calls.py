@@ -8,9 +8,9 @@ from typing import Any
 from torch import fx, nn
 
 from bnlint.norms.classes import module_uses_batch_statistics, norm_kind
-from bnlint.norms.functions import arguments_of, norm_operator
-from bnlint.norms.operators import NormOperator
+from bnlint.norms.kinds import NormKind
 from bnlint.tracing.inlined import inlined_layer
+from bnlint.tracing.operator_calls import kind_of_operator, norm_arguments, operator_of
 from bnlint.tracing.scripted import baked_training
 from bnlint.tracing.source import location
 from bnlint.tracing.trace import NormCall
@@ -35,8 +35,8 @@ def find_norm_calls(
         call = None
         if node.op == "call_module":
             call = _module_call(node, attributes[node.target], registered)
-        elif node.op == "call_function" and (operator := norm_operator(node.target)) is not None:
-            call = _function_call(node, operator, modules, registered)
+        elif (kind := kind_of_operator(node)) is not None:
+            call = _function_call(node, kind, modules, registered)
         if call is not None:
             calls.append(call)
     return tuple(calls)
@@ -67,9 +67,9 @@ def _module_call(node: fx.Node, module: nn.Module, registered: frozenset[str]) -
 
 
 def _function_call(
-    node: fx.Node, operator: NormOperator, modules: Mapping[str, nn.Module], registered: frozenset[str]
+    node: fx.Node, kind: NormKind, modules: Mapping[str, nn.Module], registered: frozenset[str]
 ) -> NormCall:
-    arguments = arguments_of(operator, node.target, node.args, node.kwargs)
+    operator, arguments = operator_of(node), norm_arguments(node)
     owner = _owner_of_tensors(arguments, modules) or node.meta.get("layer")
     inlined = inlined_layer(arguments, modules) if owner is None else None
     layer = owner if owner is not None else inlined if inlined is not None else node.meta.get("module", "")
@@ -78,11 +78,11 @@ def _function_call(
         node=node,
         input_node=source if isinstance(source, fx.Node) else None,
         layer=layer,
-        kind=operator.kind,
+        kind=kind,
         module=modules.get(owner) if owner is not None else None,
         registered=inlined is not None or layer in registered,
         functional=owner is None and inlined is None,
-        uses_batch_statistics=operator.uses_batch_statistics(arguments),
+        uses_batch_statistics=None if operator is None else operator.uses_batch_statistics(arguments),
         arguments=arguments,
         location=location(frame) if frame else None,
     )
