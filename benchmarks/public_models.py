@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnlint.tracing.norms import norm_kind
+from bnlint.norms.classes import norm_kind
 from tests import torchvision_ops  # noqa: F401  (before torchvision and timm)
 
 

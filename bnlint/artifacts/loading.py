@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 from bnlint.artifacts.names import FLAT_REMEDY, common_prefix, is_flat, strip_wrappers
 from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
+from bnlint.norms.tensors import COUNTER, STATISTICS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_COUNTER = "num_batches_tracked"
-_RULES = {
-    ("running_mean", "running_var"): ", its running statistics (BN104)",
-    ("running_mean",): ", half of its running statistics (BN512)",
-    ("running_var",): ", half of its running statistics (BN512)",
+_RULES: dict[tuple[str, ...], str] = {
+    STATISTICS: ", its running statistics (BN104)",
+    **{(name,): ", half of its running statistics (BN512)" for name in STATISTICS},
 }
 """What lost buffers are, with the rule that finds it in the file by itself."""
 
@@ -87,7 +86,7 @@ def _without_counters(names: Iterable[str]) -> list[str]:
 
 
 def _is_counter(key: str) -> bool:
-    return key.rpartition(".")[2] == _COUNTER
+    return key.rpartition(".")[2] == COUNTER
 
 
 def _same_shape(given: Tensor, own: Tensor) -> bool:
@@ -117,7 +116,7 @@ def _shape(tensor: Tensor) -> str:
 def _counter_notes(missing: list[str], unexpected: list[str], name: str) -> tuple[str, ...]:
     notes = []
     if missing:
-        notes.append(f"`{name}` has no `{_COUNTER}` for {len(missing)} of the model's layers.")
+        notes.append(f"`{name}` has no `{COUNTER}` for {len(missing)} of the model's layers.")
     if unexpected:
-        notes.append(f"`{name}` has `{_COUNTER}` for {len(unexpected)} layers of the model that keep none.")
+        notes.append(f"`{name}` has `{COUNTER}` for {len(unexpected)} layers of the model that keep none.")
     return tuple(notes)

@@ -14,6 +14,7 @@ from bnlint.artifacts.inert.tensors import SavedTensor
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.errors import UsageError
+from bnlint.norms.operators import BY_NAME, KEEPING_STATISTICS
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class ScriptedCall:
     @property
     def training(self) -> bool | None:
         """Whether it normalises by the batch whatever the mode; `None` where the mode of the module decides."""
-        flag = self.arguments.get("training")
-        return flag if isinstance(flag, bool) else None
+        return BY_NAME[self.operator].training(self.arguments)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _baked_training(calls: Iterable[ScriptedCall]) -> dict[str, bool]:
     """Modules whose code fixes the mode of their BatchNorm calls: whether one normalises by the batch for ever."""
     modes: dict[str, set[bool | None]] = {}
     for call in calls:
-        if call.operator.endswith(("batch_norm", "instance_norm")):
+        if call.operator in KEEPING_STATISTICS:
             modes.setdefault(call.module, set()).add(call.training)
     return {module: True in found for module, found in modes.items() if True in found or found == {False}}
 

@@ -68,7 +68,8 @@ def open_model(
     from bnlint.artifacts.read import read
     from bnlint.tracing.copying.unwrapped import unwrapped
     from bnlint.tracing.door import answering_for_a_model
-    from bnlint.tracing.live import is_set, named_modules
+    from bnlint.tracing.live import named_modules
+    from bnlint.user_objects import is_set
 
     if is_program(Path(target)):
         if weights is not None or kwargs or key:

@@ -9,12 +9,13 @@ from bnlint.facts.flow import Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.folding.reasons import CannotFoldError
 from bnlint.folding.steps import Steps
+from bnlint.norms.kinds import NormKind
 from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.dropout import dropout_of
-from bnlint.tracing.kinds import NormKind, Role
-from bnlint.tracing.live import attribute
+from bnlint.tracing.kinds import Role
 from bnlint.tracing.trace import NormCall, Trace
+from bnlint.user_objects import attribute
 
 _CONVOLUTIONS = (Role.CONVOLUTION, Role.TRANSPOSED_CONVOLUTION)
 

@@ -31,9 +31,10 @@ from bnlint.facts.streams import streams_by_layer
 from bnlint.facts.surroundings import Surroundings
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.facts.vocabulary import Need
+from bnlint.norms.kinds import NormKind
 from bnlint.report import Location
 from bnlint.running.observations import NOTHING, Observations
-from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.kinds import How
 from bnlint.tracing.source import class_location
 from bnlint.tracing.trace import NormCall, Trace
 
@@ -165,7 +166,8 @@ class _Collector:
 
     def _of_call(self, call: NormCall) -> NormFacts:
         own = self._own.of_called(call)
-        mode_known = self._artifact.mode_known and call.uses_batch_statistics is not None
+        is_constant = own.get("training", UNKNOWN) is None  # of the program, whoever set the flags
+        mode_known = (self._artifact.mode_known or is_constant) and call.uses_batch_statistics is not None
         own = own | {"uses_batch_statistics": call.uses_batch_statistics if mode_known else UNKNOWN}
         ignores = ignores_eval(call.kind, own["uses_batch_statistics"], own.get("training", UNKNOWN))
         own = own | {"ignores_eval": ignores, "mixes_samples": self._samples.mixes(call)}
@@ -196,7 +198,8 @@ class _Collector:
     def _uncalled(self, layer: NormLayer) -> NormFacts:
         """A layer that the run did not call: with a complete graph that is a fact, otherwise nothing is known."""
         seen: dict[str, Any] = {"functional": False}
-        if self._trace.how is not How.NONE and self._trace.complete and layer.path not in self._read:
+        read = layer.module is None and layer.path in self._read  # its arithmetic is there, and no call of it
+        if self._trace.how is not How.NONE and self._trace.complete and not read:
             nothing: frozenset[str] = frozenset()
             seen |= {"calls": 0, "fed_by": nothing, "feeds": nothing, "sequence_evidence": nothing}
             seen |= {"identity_branch": False, "dropout_before": 0.0, "bias_before": nothing, "streams": 0}

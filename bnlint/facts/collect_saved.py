@@ -21,8 +21,9 @@ from bnlint.facts.saved_layers import SavedNormLayer, saved_norm_layers
 from bnlint.facts.setup import TrainingSetup, setup_facts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
+from bnlint.norms.kinds import NormKind
 from bnlint.report import Location
-from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.kinds import How
 from bnlint.tracing.saved_source import relative_by_name
 
 
@@ -120,7 +121,7 @@ def _of_module(layer: SavedNormLayer, root_training: bool | None, saved: Saved) 
     if keeps and layer.path in saved.untold_modes and not baked:
         return {**facts, "training": module.training, "model_training": root_training}
     training: bool | None = module.training
-    uses = saved_layers.uses_batch_statistics(module, layer.kind)
+    uses = saved_layers.saved_uses_batch_statistics(module, layer.kind)
     if keeps and baked is not None:
         training, uses = None, baked
     return {**facts, **mode_facts(layer.kind, training, root_training, uses)}

@@ -8,8 +8,9 @@ from bnlint.facts.flow import Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.tracing.dropout import Dropout, dropout_of, place_of_call
 from bnlint.tracing.kinds import How, Role
-from bnlint.tracing.live import is_set, named_modules, submodule
+from bnlint.tracing.live import named_modules, submodule
 from bnlint.tracing.trace import NormCall, Trace
+from bnlint.user_objects import is_set
 
 _VALUE_BY_VALUE = frozenset({
     Role.MOVE, Role.PART, Role.CONCATENATION, Role.ACTIVATION, Role.ADDITION, Role.MULTIPLICATION, Role.DROPOUT,

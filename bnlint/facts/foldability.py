@@ -11,7 +11,8 @@ from bnlint.facts.unknown import UNKNOWN
 from bnlint.folding.plan import Plan
 from bnlint.folding.program import plan_program
 from bnlint.folding.settled import settled_plan
-from bnlint.tracing.kinds import How, NormKind
+from bnlint.norms.kinds import NormKind
+from bnlint.tracing.kinds import How
 from bnlint.tracing.trace import Trace
 
 _NOTHING: frozenset[str] = frozenset()
@@ -21,14 +22,16 @@ class Foldability:
     """Answers for one model what can be folded.
 
     Args:
-        artifact: The target; without a module or a program that can be run nothing is known.
+        artifact: The target; without a module or a program that can be run nothing is known, nor of a live graph of
+            operators: what a fold would be made in is the model, or the program, that it comes from.
         trace: Its trace; without a recorded run of a module nothing is known.
     """
 
     def __init__(self, artifact: Artifact, trace: Trace) -> None:
         plan = _plan_of(artifact, trace)
         self._into = {fold.layer: frozenset(fold.into) for fold in plan.folds}
-        self._obstacles = {kept.layer: kept.cause for kept in plan.kept}
+        lowered = set() if artifact.module is None else {call.layer for call in trace.norm_calls if call.lowered}
+        self._obstacles = {kept.layer: kept.cause for kept in plan.kept if kept.layer not in lowered}
 
     def facts(self, layer: str, kind: NormKind) -> dict[str, Any]:
         """The folding facts of a layer, by field name of `NormFacts`."""

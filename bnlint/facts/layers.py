@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import SyncBatchNorm, _NormBase
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import SyncBatchNorm
 
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.user_code import described
 from bnlint.facts.configuration import Configuration, dims_of_name, eps_among, number
 from bnlint.facts.live_numbers import of_tensor
-from bnlint.facts.named_layers import named_layers
-from bnlint.facts.saved_layers import TENSORS, stored_norm_layers
+from bnlint.facts.saved_layers import stored_norm_layers
 from bnlint.facts.statistics import NormTensors
+from bnlint.interruption import pass_on
+from bnlint.norms.classes import norm_kind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.tensors import COUNTER, STATISTICS, TENSORS
+from bnlint.norms.weights import named_layers
 from bnlint.tracing.exported import tensors_of_call
-from bnlint.tracing.interruption import pass_on
-from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.inlined import counter_beside, has_generated_code
 from bnlint.tracing.live import named_modules
 from bnlint.tracing.live import parameters as parameters_of
-from bnlint.tracing.norms import norm_kind
+from bnlint.tracing.operator_calls import attribute_of
 from bnlint.tracing.stand_ins import StandIn
 from bnlint.tracing.trace import Trace
 
@@ -55,7 +58,7 @@ def find_layers(artifact: Artifact) -> dict[str, NormLayer]:
         kind = norm_kind(module)
         if kind is not None:
             layers[path] = live_layer(path, kind, module)
-    return layers
+    return layers | (_named_in(artifact.module) if has_generated_code(artifact.module) else {})
 
 
 def live_layer(path: str, kind: NormKind, module: nn.Module) -> NormLayer:
@@ -85,15 +88,47 @@ def _of_program(artifact: Artifact) -> dict[str, NormLayer]:
         return {
             layer.path: NormLayer(layer.path, layer.kind, layer.tensors) for layer in found if layer.kind is not None
         }
+    return _named(artifact.tensors)
+
+
+def _named(tensors: Mapping[str, Tensor]) -> dict[str, NormLayer]:
+    """The layers that the names of tensors show."""
     return {
         layer.path: NormLayer(
-            layer.path,
-            layer.kind,
-            norm_tensors({role: artifact.tensors[name] for role, name in layer.tensors.items()}),
+            layer.path, layer.kind, norm_tensors({role: tensors[name] for role, name in layer.tensors.items()})
         )
-        for layer in named_layers(artifact.tensors)
+        for layer in named_layers(tensors)
         if layer.kind is not None
     }
+
+
+def _named_in(model: nn.Module) -> dict[str, NormLayer]:
+    """The layers of a live graph, of which the tensors alone are left."""
+    tensors: dict[str, Tensor] = {}
+    for path, module in model.named_modules():
+        if has_generated_code(module):
+            tensors |= module.named_parameters(path, recurse=False)
+            tensors |= module.named_buffers(path, recurse=False)
+    return _named(tensors)
+
+
+def inlined_layers(artifact: Artifact, trace: Trace) -> dict[str, NormLayer]:
+    """The layers of a live graph that its calls show: they tell the kind, and flat names do not tell the layer.
+
+    Args:
+        artifact: The target.
+        trace: Its trace.
+    """
+    layers = {}
+    for call in trace.norm_calls if artifact.module is not None else ():
+        if not call.inlined:
+            continue
+        values: dict[str, object] = {**tensors_of_call(call, trace.attributes)}
+        statistics = call.arguments.get(STATISTICS[0])
+        if isinstance(statistics, fx.Node) and statistics.op == "get_attr" and artifact.module is not None:
+            values[COUNTER] = counter_beside(statistics, artifact.module)
+        layers[call.layer] = NormLayer(call.layer, call.kind, norm_tensors(values))
+    return layers
 
 
 def layers_called(trace: Trace) -> dict[str, NormLayer]:
@@ -106,13 +141,13 @@ def layers_called(trace: Trace) -> dict[str, NormLayer]:
 
 
 def layers_read(trace: Trace) -> frozenset[str]:
-    """Paths of the modules whose tensors an exported program reads.
+    """Paths of the modules whose tensors the graph of a program, or a live one, reads.
 
     A layer among them without a normalisation call is one that does its arithmetic in Python: the program has the
     arithmetic and not the layer.
     """
-    names = (node.meta.get("attribute", "") for node in trace.graph.nodes if node.users)
-    return frozenset(name.rpartition(".")[0] for name in names) if trace.how is How.EXPORTED else frozenset()
+    names = (attribute_of(node) for node in trace.graph.nodes if node.users)
+    return frozenset(name.rpartition(".")[0] for name in names)
 
 
 def spatial_dims(module: nn.Module) -> int | None:
@@ -135,8 +170,3 @@ def configuration(module: nn.Module) -> Configuration:
         momentum=number(getattr(module, "momentum", None)),
         eps=eps_among(lambda attribute: getattr(module, attribute, None)),
     )
-
-
-def computes_by_hand(module: nn.Module) -> bool:
-    """Whether a class does the arithmetic of normalisation in Python rather than in a kernel of PyTorch."""
-    return not isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from bnlint.facts.unknown import UNKNOWN, Maybe
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
 
 
 class ModeFacts(TypedDict, total=False):

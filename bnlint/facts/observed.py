@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from bnlint.facts.records import NormFacts
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.facts.vocabulary import Need
+from bnlint.norms.kinds import NormKind
 from bnlint.running.observations import Observations
-from bnlint.tracing.kinds import NormKind
 
 T = TypeVar("T")
 

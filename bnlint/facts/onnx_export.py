@@ -6,8 +6,9 @@ from torch import fx
 
 from bnlint.artifacts.onnx_file import OnnxModel
 from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.norms.kinds import NormKind
 from bnlint.tracing.axes import shape_of
-from bnlint.tracing.kinds import NormKind, Role
+from bnlint.tracing.kinds import Role
 from bnlint.tracing.onnx_notes import has_notes, norm_layer, was_training
 from bnlint.tracing.trace import NormCall
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from torch import fx, nn
+from torch import nn
 
 from bnlint.artifacts.artifact import Artifact
 from bnlint.artifacts.user_code import described
@@ -13,8 +13,8 @@ from bnlint.facts.configuration import number
 from bnlint.facts.gains import Arithmetic, GainFacts, gain_facts, number_facts
 from bnlint.facts.layers import (
     NormLayer,
-    computes_by_hand,
     find_layers,
+    inlined_layers,
     layers_called,
     live_layer,
     norm_tensors,
@@ -24,17 +24,22 @@ from bnlint.facts.numbers import Numbers
 from bnlint.facts.other_names import without_other_names
 from bnlint.facts.statistics import NormTensors, StatisticsFacts, ranges_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.interruption import pass_on
+from bnlint.norms.classes import (
+    computes_by_hand,
+    has_torch_forward,
+    is_frozen_batch_norm,
+    module_uses_batch_statistics,
+)
+from bnlint.norms.kinds import WITH_STATISTICS, NormKind
+from bnlint.norms.tensors import STATISTICS
 from bnlint.tracing.exported import tensors_of_call
-from bnlint.tracing.interruption import pass_on
-from bnlint.tracing.kinds import How, NormKind
-from bnlint.tracing.live import guarded, is_set, submodule
-from bnlint.tracing.norm_calls import module_uses_batch_statistics
-from bnlint.tracing.norms import has_torch_forward, is_frozen_batch_norm
+from bnlint.tracing.inlined import has_generated_code
+from bnlint.tracing.kinds import How
+from bnlint.tracing.live import submodule
 from bnlint.tracing.scripted import baked_training
 from bnlint.tracing.trace import NormCall, Trace
-
-_WITH_STATISTICS: Final = (NormKind.BATCH, NormKind.INSTANCE)
-"""The kinds that can keep running statistics, and have a momentum."""
+from bnlint.user_objects import guarded, is_set
 
 _SOMEWHERE: Final = Numbers("float32", None, None, parameter=True)
 """Stands for a tensor of a layer whose tensors are somewhere among those of its parts."""
@@ -56,13 +61,11 @@ class OwnFacts:
         self.layers: Mapping[str, NormLayer] = layers_called(trace)
         if artifact.onnx is None:
             called = {call.layer for call in trace.norm_calls}
-            self.layers = without_other_names(find_layers(artifact), artifact, called)
+            self.layers = without_other_names(find_layers(artifact), artifact, called) | inlined_layers(artifact, trace)
         self.unread: dict[str, str] = {}
         self._numbers = {path: self._read(layer, self._numbers_of) for path, layer in self.layers.items()}
         self._some_call_trains = any(
-            call.kind is NormKind.BATCH
-            and call.uses_batch_statistics
-            and call.arguments.get("running_mean") is not None
+            call.kind is NormKind.BATCH and call.uses_batch_statistics and call.arguments.get(STATISTICS[0]) is not None
             for call in trace.norm_calls
         )
         self._of_layer: dict[str, dict[str, Any]] = {}
@@ -88,7 +91,7 @@ class OwnFacts:
 
     def of_called(self, call: NormCall) -> dict[str, Any]:
         """The facts of the layer, operator or function that is called, by field name of `NormFacts`."""
-        if self._trace.how is How.EXPORTED:
+        if self._trace.how is How.EXPORTED or call.inlined:
             return self._of_operator(call)
         if call.module is None:
             return self._of_function(call)
@@ -143,22 +146,23 @@ class OwnFacts:
         if layer.tensors.missing_statistic is not None and not has_torch_forward(module):
             facts["missing_statistic"] = UNKNOWN  # a class that normalises in its own way may need one alone
         training: bool | None = bool(module.training)
-        if baked_training(module) is not None:
+        baked = baked_training(module)
+        if baked is not None:
             if layer.tensors.running_mean is not None:  # without statistics every mode is the same
                 training = None
             if layer.kind is NormKind.BATCH:
                 facts["mixes_samples"] = True  # a traced layer normalises its input as it comes
-        uses = module_uses_batch_statistics(module, layer.kind)
+        uses = module_uses_batch_statistics(module, layer.kind, baked)
         return {**facts, **mode_facts(layer.kind, training, self.model_training, uses)}
 
     def _of_operator(self, call: NormCall) -> dict[str, Any]:
-        """An operator of an exported program: its mode and numbers are arguments of the operator."""
+        """An operator of a program, or of a graph that is live: its mode and numbers are arguments of the operator."""
         tensors = norm_tensors(tensors_of_call(call, self._trace.attributes))
         arithmetic = Arithmetic(_number(call.arguments.get("eps", UNKNOWN)), deployed_in=self._deploy_dtype)
         facts: dict[str, Any] = {**number_facts(tensors, arithmetic)}
         if call.node.meta.get("tensors_unknown"):
             facts |= {**number_facts(_not_told_apart(call.kind), arithmetic), "affine": UNKNOWN, "dtype": UNKNOWN}
-            facts |= {"has_running_statistics": UNKNOWN} if call.kind in _WITH_STATISTICS else {}
+            facts |= {"has_running_statistics": UNKNOWN} if call.kind in WITH_STATISTICS else {}
         elif tensors.weight is not None and tensors.weight.shape is None:
             facts["affine"] = UNKNOWN  # ONNX takes a scale always: this one may be made of ones
         layer = self.layers.get(call.layer)
@@ -183,8 +187,7 @@ class OwnFacts:
 
     def _of_function(self, call: NormCall) -> dict[str, Any]:
         """A function outside any normalisation layer: its arguments stand for the attributes of a layer."""
-        names = ("running_mean", "running_var", "weight", "bias")
-        tensors = norm_tensors({name: self._value(call.arguments.get(name)) for name in names})
+        tensors = norm_tensors(tensors_of_call(call, self._trace.attributes))
         owner = self.owner(call.layer)
         arithmetic = Arithmetic(_number(call.arguments.get("eps", 1e-5)), deployed_in=self._deploy_dtype)
         facts: dict[str, Any] = {**number_facts(tensors, arithmetic)}
@@ -197,15 +200,8 @@ class OwnFacts:
         facts["missing_statistic"] = None  # as of an operator
         if owner is None:
             return facts
-        return {
-            **facts,
-            **mode_facts(call.kind, is_set(owner, "training"), self.model_training, call.uses_batch_statistics),
-        }
-
-    def _value(self, argument: object) -> object:
-        if isinstance(argument, fx.Node) and argument.op == "get_attr":
-            return self._trace.attributes.get(str(argument.target))
-        return None
+        flag = None if has_generated_code(owner) else is_set(owner, "training")  # the mode is a constant of such code
+        return {**facts, **mode_facts(call.kind, flag, self.model_training, call.uses_batch_statistics)}
 
 
 def _unknown_of(layer: NormLayer) -> dict[str, Any]:
@@ -224,7 +220,7 @@ def _momentum_of(call: NormCall) -> Maybe[float | None]:
 
     In eval mode torch writes 0 for a cumulative average, as for a momentum of 0.
     """
-    if call.kind not in _WITH_STATISTICS:
+    if call.kind not in WITH_STATISTICS:
         return None
     momentum: Maybe[float | None] = call.arguments.get("momentum", UNKNOWN)
     return UNKNOWN if momentum == 0 and not call.uses_batch_statistics else momentum
@@ -232,6 +228,6 @@ def _momentum_of(call: NormCall) -> Maybe[float | None]:
 
 def _not_told_apart(kind: NormKind) -> NormTensors:
     """The tensors that a layer of that kind can have, none of them known."""
-    statistics = _SOMEWHERE if kind in _WITH_STATISTICS else None
+    statistics = _SOMEWHERE if kind in WITH_STATISTICS else None
     shift = None if kind is NormKind.RMS else _SOMEWHERE
     return NormTensors(running_mean=statistics, running_var=statistics, weight=_SOMEWHERE, bias=shift)

@@ -6,7 +6,8 @@ from torch import fx
 
 from bnlint.facts.flow import Flow
 from bnlint.facts.unknown import UNKNOWN, Maybe
-from bnlint.tracing.kinds import NormKind, Role
+from bnlint.norms.kinds import NormKind
+from bnlint.tracing.kinds import Role
 from bnlint.tracing.trace import NormCall
 
 

@@ -10,19 +10,16 @@ from bnlint.artifacts.inert.tree import SavedModule
 from bnlint.artifacts.saved import Saved
 from bnlint.artifacts.stored import StoredTensor
 from bnlint.facts.configuration import EPS_NAMES, Configuration, dims_of_name, eps_among, number
-from bnlint.facts.named_layers import named_layers
 from bnlint.facts.numbers import of_stored
 from bnlint.facts.statistics import NormTensors
 from bnlint.facts.unknown import UNKNOWN, Maybe
-from bnlint.tracing.kinds import NormKind, kind_by_name
+from bnlint.norms.kinds import WITH_STATISTICS, NormKind
+from bnlint.norms.mode import uses_batch_statistics
+from bnlint.norms.names import LOCAL_RESPONSE, is_frozen_by_name, is_of_torch, kind_by_name
+from bnlint.norms.tensors import STATISTICS, TENSORS
+from bnlint.norms.weights import named_layers
 
-_LOCAL_RESPONSE: Final = ("LocalResponseNorm", "CrossMapLRN2d")
-_STATISTICS: Final = frozenset({"running_mean", "running_var"})
-_PLAIN_PACKAGES: Final = ("torch.nn.modules.", "torch.ao.nn.")
-
-
-TENSORS: Final[tuple[str, ...]] = ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
-"""The tensors of a normalisation layer, by their names in torch."""
+_STATISTICS: Final = frozenset(STATISTICS)
 
 
 @dataclass(frozen=True)
@@ -79,10 +76,10 @@ def saved_kind(module: SavedModule) -> NormKind | None:
     BatchNorm under a name that does not say so is told by what every `torch.nn` BatchNorm keeps: running statistics, or
     what is left of them, and `track_running_stats`.
     """
-    if module.class_name in _LOCAL_RESPONSE:
+    if module.class_name in LOCAL_RESPONSE:
         return NormKind.LOCAL_RESPONSE
     kind = kind_by_name(module.class_name)
-    if kind is NormKind.BATCH and not module.class_path.startswith(_PLAIN_PACKAGES):
+    if kind is NormKind.BATCH and not is_of_torch(module.class_path):
         return kind if _keeps_statistics(module) or "track_running_stats" in module.attributes else None
     if kind is None and _STATISTICS & module.tensors.keys() and "track_running_stats" in module.attributes:
         return NormKind.BATCH
@@ -91,16 +88,20 @@ def saved_kind(module: SavedModule) -> NormKind | None:
 
 def is_frozen(module: SavedModule) -> bool:
     """Whether a BatchNorm normalises by its running statistics whatever its mode: it keeps its scale in buffers."""
-    return "track_running_stats" not in module.attributes and "frozen" in module.class_name.lower()
+    return "track_running_stats" not in module.attributes and is_frozen_by_name(module.class_name)
 
 
-def uses_batch_statistics(module: SavedModule, kind: NormKind) -> bool | None:
-    """Whether a layer, in its present mode, normalises by the values at hand; `None` where its flag is missing."""
-    if kind is not NormKind.BATCH and not (kind is NormKind.INSTANCE and _keeps_statistics(module)):
-        return True
-    if is_frozen(module):
-        return False
-    return True if not _STATISTICS & {*module.tensors, *module.unreadable} else module.training
+def saved_uses_batch_statistics(module: SavedModule, kind: NormKind) -> bool | None:
+    """Whether a layer, in its present mode, normalises by the values at hand.
+
+    Returns:
+        `None` where its flag is missing, and for a class in eval mode that is a BatchNorm by its name alone: its code
+        is not at hand.
+    """
+    if kind is NormKind.BATCH and computes_by_hand(module):
+        return False if is_frozen(module) else module.training or None
+    statistics = not _STATISTICS.isdisjoint({*module.tensors, *module.unreadable})
+    return uses_batch_statistics(kind, training=module.training, statistics=statistics)
 
 
 def configuration(module: SavedModule) -> Configuration:
@@ -109,7 +110,7 @@ def configuration(module: SavedModule) -> Configuration:
     parameters = [tensor for tensor in module.tensors.values() if tensor.parameter]
     eps: Maybe[float | None] = eps_among(attributes.get)
     # Beside the attributes of the object, a class may have some of its own; and a traced program leaves some out.
-    told = any(name in attributes for name in EPS_NAMES) or module.class_name in _LOCAL_RESPONSE
+    told = any(name in attributes for name in EPS_NAMES) or module.class_name in LOCAL_RESPONSE
     return Configuration(
         class_name=module.class_name,
         spatial_dims=_spatial_dims(module),
@@ -122,8 +123,8 @@ def configuration(module: SavedModule) -> Configuration:
 
 def _momentum(module: SavedModule) -> Maybe[float | None]:
     """The momentum; unknown where a traced program does not tell that of a class which always has one."""
-    of_torch = module.class_path.startswith(_PLAIN_PACKAGES) or "track_running_stats" in module.attributes
-    keeps_one = of_torch and saved_kind(module) in (NormKind.BATCH, NormKind.INSTANCE)
+    of_torch = is_of_torch(module.class_path) or "track_running_stats" in module.attributes
+    keeps_one = of_torch and saved_kind(module) in WITH_STATISTICS
     if keeps_one and "momentum" not in module.attributes:
         return UNKNOWN
     return number(module.attributes.get("momentum"))
@@ -144,14 +145,14 @@ def statistics_unknown(layer: SavedNormLayer, *, part: bool) -> dict[str, Any]:
     cut = part and (layer.tensors.running_mean is None or layer.tensors.running_var is None)
     if unreadable or cut:
         return {"has_running_statistics": UNKNOWN, "missing_statistic": UNKNOWN}
-    own_arithmetic = module is not None and not module.class_path.startswith(_PLAIN_PACKAGES)
+    own_arithmetic = module is not None and not is_of_torch(module.class_path)
     # A class that normalises in its own way may need one alone.
     return {"missing_statistic": UNKNOWN} if own_arithmetic and layer.tensors.missing_statistic is not None else {}
 
 
 def computes_by_hand(module: SavedModule) -> bool:
     """Whether a class does the arithmetic of normalisation in Python rather than in a kernel of PyTorch."""
-    return "track_running_stats" not in module.attributes and not module.class_path.startswith(_PLAIN_PACKAGES)
+    return "track_running_stats" not in module.attributes and not is_of_torch(module.class_path)
 
 
 def _keeps_statistics(module: SavedModule) -> bool:
@@ -161,4 +162,4 @@ def _keeps_statistics(module: SavedModule) -> bool:
 def _spatial_dims(module: SavedModule) -> Maybe[int | None]:
     """By the name of the class; a class outside torch may inherit them from one that is not at hand."""
     told = dims_of_name(module.class_name)
-    return UNKNOWN if told is None and not module.class_path.startswith(_PLAIN_PACKAGES) else told
+    return UNKNOWN if told is None and not is_of_torch(module.class_path) else told

@@ -10,7 +10,7 @@ from torch import Tensor
 from bnlint.facts.axes import Features, KnownFeatures, features_before
 from bnlint.facts.setup import TrainingSetup, setup_facts
 from bnlint.facts.unknown import UNKNOWN, Maybe
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
 from bnlint.tracing.trace import NormCall
 
 

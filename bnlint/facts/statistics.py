@@ -12,10 +12,9 @@ import numpy
 from bnlint.facts.numbers import Numbers
 from bnlint.facts.ranges import Range, range_of
 from bnlint.facts.unknown import UNKNOWN, Maybe
+from bnlint.norms.tensors import ARGUMENTS
 
 _RESOLUTION: Final = float(numpy.finfo(numpy.float32).eps)
-
-TENSOR_NAMES = ("running_mean", "running_var", "weight", "bias")
 
 
 class StatisticsFacts(TypedDict):
@@ -63,7 +62,7 @@ class NormTensors(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def present(self) -> Mapping[str, Numbers]:
         """The tensors with one value for each channel, by name, without those that are missing."""
-        return {name: tensor for name in TENSOR_NAMES if (tensor := getattr(self, name)) is not None}
+        return {name: tensor for name in ARGUMENTS if (tensor := getattr(self, name)) is not None}
 
 
 Ranges = Mapping[str, Maybe[Range]]

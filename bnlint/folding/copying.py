@@ -13,10 +13,10 @@ from torch import nn
 
 from bnlint.artifacts.user_code import described
 from bnlint.errors import NotAnalysedError
+from bnlint.interruption import pass_on
 from bnlint.tracing.copying.atoms import ATOMIC_TYPES
 from bnlint.tracing.copying.functions import is_empty
 from bnlint.tracing.copying.reach import reached
-from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.live import named_modules, tensors
 
 _Module = TypeVar("_Module", bound=nn.Module)

@@ -17,11 +17,12 @@ from bnlint.folding.plan import Kept, Plan
 from bnlint.folding.prove import Proof, prove, random_inputs
 from bnlint.folding.randomness import refuse_randomness
 from bnlint.folding.settled import layers_are, require_eval_mode, settle
+from bnlint.interruption import pass_on
+from bnlint.norms.tensors import COUNTER
 from bnlint.tracing.copying.unwrapped import unwrapped
 from bnlint.tracing.devices import lacks_values
 from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs, as_inputs
-from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.live import members, submodule, tensors
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
@@ -184,7 +185,7 @@ def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
                 raise NotAnalysedError(f"{path} has no weights: it is on the meta device.", "Load weights first.")
         layer = submodule(model, item.layer)
         affine = affine_of(layer)
-        kept = (buffer for name, buffer in members(layer, "_buffers").items() if name != "num_batches_tracked")
+        kept = (buffer for name, buffer in members(layer, "_buffers").items() if name != COUNTER)
         numbers = (affine.scale, affine.shift, *kept)  # an infinite variance hides in a scale of 0
         if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
             raise NotAnalysedError(f"The statistics or the affine of {item.layer} are not finite.", "See BN502, BN503.")
@@ -197,7 +198,7 @@ def _require_sound(model: nn.Module, planned: Plan, force: bool) -> None:
 
 
 def _never_updated(layer: nn.Module) -> bool:
-    counter = getattr(layer, "num_batches_tracked", None)
+    counter = getattr(layer, COUNTER, None)
     if not isinstance(counter, Tensor) or bool(counter.any()):
         return False
     return not bool(layer.running_mean.any()) and bool((layer.running_var == 1).all())  # type: ignore[operator,union-attr]

@@ -15,10 +15,10 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.classes import batch_norm_of_rank
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.tensors import ARGUMENTS
 from bnlint.tracing.trace import NormCall, Trace
-
-_BY_RANK = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 
 def graph_form(trace: Trace) -> fx.GraphModule:
@@ -45,20 +45,19 @@ def graph_form(trace: Trace) -> fx.GraphModule:
 
 def _is_fixed_function(call: NormCall) -> bool:
     fixed = call.kind is NormKind.BATCH and call.module is None and call.uses_batch_statistics is False
-    return fixed and call.input_shape is not None and len(call.input_shape) in _BY_RANK
+    return fixed and batch_norm_of_rank(len(call.input_shape or ())) is not None
 
 
 def _as_layer(module: fx.GraphModule, node: fx.Node, call: NormCall, trace: Trace) -> None:
-    mean, variance, weight, bias = (
-        _value(call.arguments.get(name), trace) for name in ("running_mean", "running_var", "weight", "bias")
-    )
+    mean, variance, weight, bias = (_value(call.arguments.get(name), trace) for name in ARGUMENTS)
     source = node.args[0] if node.args else None
     computed = any(
         value is None and call.arguments.get(name) is not None for name, value in (("weight", weight), ("bias", bias))
     )
-    if mean is None or variance is None or computed or not isinstance(source, fx.Node):
+    kind = batch_norm_of_rank(len(call.input_shape or ()))
+    if kind is None or mean is None or variance is None or computed or not isinstance(source, fx.Node):
         return
-    layer = _BY_RANK[len(call.input_shape or ())](mean.numel(), eps=float(call.arguments.get("eps", 1e-5)))
+    layer = kind(mean.numel(), eps=float(call.arguments.get("eps", 1e-5)))
     layer.to(mean.device, mean.dtype).eval()
     with torch.no_grad():
         layer.running_mean, layer.running_var = mean.detach().clone(), variance.detach().clone()

@@ -14,17 +14,20 @@ from bnlint.artifacts.user_code import described
 from bnlint.folding.beside import Beside
 from bnlint.folding.downstream import Downstream
 from bnlint.folding.plan import Channels, Kept, Plan, PlannedFold, Side
-from bnlint.folding.reasons import TRAINING_MODE, CannotFoldError
+from bnlint.folding.reasons import OF_A_GRAPH, TRAINING_MODE, CannotFoldError
 from bnlint.folding.remainder import nodes_inside, remainder
 from bnlint.folding.upstream import Upstream
 from bnlint.folding.uses import Uses
 from bnlint.folding.wanted import Wanted, agreed
+from bnlint.interruption import is_interruption
+from bnlint.norms.classes import norm_kind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.tensors import ARGUMENTS, STATISTICS
 from bnlint.tracing.failure import is_of_the_model
-from bnlint.tracing.interruption import is_interruption
-from bnlint.tracing.kinds import How, NormKind
-from bnlint.tracing.live import guarded, named_modules
-from bnlint.tracing.norms import norm_kind
+from bnlint.tracing.kinds import How
+from bnlint.tracing.live import named_modules
 from bnlint.tracing.trace import NormCall, Trace
+from bnlint.user_objects import guarded
 
 Absorb = Callable[[NormCall], tuple[list[Wanted], list[str]]]
 
@@ -127,6 +130,8 @@ class _Planner:
 
     def _require_fixed_affine(self, call: NormCall, calls: frozenset[fx.Node]) -> None:
         module = call.module
+        if call.lowered:
+            raise CannotFoldError(OF_A_GRAPH)
         if module is None:
             raise CannotFoldError(
                 "{} calls it as a function, which only a graph can do without (--as graph)",
@@ -137,13 +142,19 @@ class _Planner:
         if call.uses_batch_statistics:
             if call.node.meta.get("training"):
                 raise CannotFoldError("the model's own code makes it train during the forward")
-            raise CannotFoldError(TRAINING_MODE if module.training else "it keeps no running statistics")
+            keeps = any(getattr(module, name, None) is not None for name in STATISTICS)
+            always = (
+                "its own code normalises by the batch in eval mode, too" if keeps else "it keeps no running statistics"
+            )
+            raise CannotFoldError(TRAINING_MODE if module.training else always)
+        if call.uses_batch_statistics is None:
+            raise CannotFoldError("what its class computes in code of its own could not be told")
         if call.node.meta.get("replaced"):
             raise CannotFoldError("it is called with other weights than its own")
         self._uses.require_own_tensors(call.layer, module, calls)
         if isinstance(module, _BatchNorm) and module.num_features == 0:
             raise CannotFoldError("its number of features is not known yet")
-        for name in ("running_mean", "running_var"):  # a class with arithmetic of its own may do without one
+        for name in STATISTICS:  # a class with arithmetic of its own may do without one
             if not isinstance(getattr(module, name, None), Tensor):
                 raise CannotFoldError("it has no {}, so what it computes is not known", name)
         eps = getattr(module, "eps", 1e-5)
@@ -158,7 +169,7 @@ class _Planner:
         if not call.arguments:
             return
         eps_differs = call.arguments.get("eps", 1e-5) != getattr(module, "eps", 1e-5)
-        for name in ("weight", "bias", "running_mean", "running_var"):
+        for name in ARGUMENTS:
             argument = call.arguments.get(name)
             value = self._trace.attributes.get(str(argument.target)) if isinstance(argument, fx.Node) else argument
             if eps_differs or value is not getattr(module, name, None):

@@ -70,7 +70,7 @@ def fold_program(
         layers = with_layers(program)
         require_inference(layers.kept)
         result = fold(layers.module, given, force=force, verify_inputs=verify_inputs, timeout=timeout)
-        result = replace(result, kept=(*result.kept, *layers.kept))
+        result = replace(result, kept=layers.all_kept(result.kept))
         if not result.verified:
             return ProgramFold(program, result)
         folded = edited(program, layers, result.model, {item.layer for item in result.folds})
@@ -96,7 +96,7 @@ def plan_program(program: ExportedProgram, inputs: object = None, timeout: float
     with quiet_copies():
         layers = with_layers(program)
     planned = settle(layers.module, example_inputs(program) if inputs is None else inputs, timeout=timeout).plan
-    return Plan(planned.folds, (*planned.kept, *layers.kept))
+    return Plan(planned.folds, layers.all_kept(planned.kept))
 
 
 def require_inference(kept: Sequence[Kept]) -> None:

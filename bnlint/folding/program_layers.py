@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
@@ -14,14 +14,14 @@ from torch.export import ExportedProgram
 from bnlint.folding.plan import Kept
 from bnlint.folding.program_operators import arguments_of, build, source_of, tensors_of
 from bnlint.folding.reasons import EXPORTED_IN_TRAINING_MODE
-from bnlint.tracing.exported import kind_of_operator, layer_of_operator
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.tensors import COUNTER, STATISTICS, TENSORS
+from bnlint.tracing.exported import layer_of_operator
+from bnlint.tracing.operator_calls import kind_of_operator, operator_of
 from bnlint.tracing.roles import operator_name
 
 _CHECKS = frozenset({"_assert_tensor_metadata", "_assert_scalar"})
 """Operators that only check, among other things the data type, which is another one in the proof."""
-
-_STATES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ class ProgramLayers:
     module: fx.GraphModule
     calls: Mapping[str, str]
     kept: tuple[Kept, ...]
+
+    def all_kept(self, planned: Iterable[Kept]) -> tuple[Kept, ...]:
+        """The BatchNorms that stay.
+
+        Args:
+            planned: Those that the plan of the module keeps; of operators it cannot say as much as is known here.
+        """
+        layers = set(self.calls.values())
+        return (*(item for item in planned if item.layer in layers), *self.kept)
 
 
 def with_layers(program: ExportedProgram) -> ProgramLayers:
@@ -81,7 +90,7 @@ def _within(node: fx.Node) -> list[Kept]:
         return []
     names = [str(source.target).rpartition(".") for source in node.all_input_nodes if source.op == "get_attr"]
     reason = "it is called in a graph within the graph, as `torch.no_grad()` and `torch.cond` make: export without"
-    return [Kept(owner, reason, reason) for owner, _, name in names if name == "running_mean"]
+    return [Kept(owner, reason, reason) for owner, _, name in names if name == STATISTICS[0]]
 
 
 def _obstacle(node: fx.Node, path: str) -> str:
@@ -100,15 +109,15 @@ def _operator(node: fx.Node) -> str:
 
 
 def _has_statistics(node: fx.Node) -> bool:
-    return arguments_of(node).get("running_mean") is not None
+    return arguments_of(node).get(STATISTICS[0]) is not None
 
 
 def _trains(node: fx.Node) -> bool:
     """Whether a BatchNorm with running statistics uses those of the batch."""
-    if kind_of_operator(node) is not NormKind.BATCH or not _has_statistics(node):
+    operator = operator_of(node) if kind_of_operator(node) is NormKind.BATCH else None
+    if operator is None or not _has_statistics(node):
         return False
-    always = _operator(node) in ("_native_batch_norm_legit", "_batch_norm_with_update")
-    return always or bool(arguments_of(node).get("training"))
+    return operator.uses_batch_statistics(arguments_of(node)) is True
 
 
 def _path(node: fx.Node) -> str:
@@ -132,14 +141,14 @@ def _make_layer(module: fx.GraphModule, node: fx.Node, path: str, state: Mapping
     is_made = type(there).__module__.startswith("torch.nn.modules.") and type(there) is not nn.Module
     if is_made and repr(there) != repr(layer):
         return False
-    if any(True for _ in there.children()) or not set(dict(there.named_parameters())) <= set(_STATES):
+    if any(True for _ in there.children()) or not set(dict(there.named_parameters())) <= set(TENSORS):
         return False
     results = [user for user in node.users if _operator(node) != "batch_norm" and user.target is operator.getitem]
     if results and [user.args[1] for user in node.users] != [0]:  # the statistics that a core operator gives back
         return False
     if not is_made:
-        if hasattr(layer, "num_batches_tracked"):
-            layer._buffers["num_batches_tracked"] = state.get(f"{path}.num_batches_tracked")
+        if hasattr(layer, COUNTER):
+            layer._buffers[COUNTER] = state.get(f"{path}.{COUNTER}")
         owner, _, name = path.rpartition(".")
         module.get_submodule(owner)._modules[name] = layer
     with module.graph.inserting_before(node):

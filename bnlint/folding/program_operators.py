@@ -9,18 +9,23 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from bnlint.norms.classes import batch_norm_of_rank
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.tensors import ARGUMENTS
+from bnlint.tracing.operator_calls import kind_of_operator, norm_arguments, operator_of
 from bnlint.tracing.roles import operator_name
 
 Arguments = Mapping[str, Any]
 
-NORMS = frozenset({"batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm", "cudnn_batch_norm"})
-_BY_RANK = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 _PLAIN: Sequence[type[nn.Module]] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED: Sequence[type[nn.Module]] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def arguments_of(node: fx.Node) -> dict[str, Any]:
     """The arguments of a call of an operator by the names of its schema, defaults included."""
+    operator = operator_of(node)
+    if operator is not None:
+        return dict.fromkeys(operator.arguments) | norm_arguments(node)
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return {}
@@ -41,8 +46,7 @@ def tensors_of(node: fx.Node) -> dict[str, fx.Node | None]:
     arguments = arguments_of(node)
     if operator_name(node.target) == "addmm":
         return {"weight": _untransposed(arguments["mat2"]), "bias": arguments["self"]}
-    names = ("running_mean", "running_var", "weight", "bias")
-    return {name: arguments[name] for name in names if name in arguments}
+    return {name: arguments[name] for name in ARGUMENTS if name in arguments}
 
 
 def build(node: fx.Node, tensors: Mapping[str, Tensor | None]) -> nn.Module | None:
@@ -55,7 +59,8 @@ def build(node: fx.Node, tensors: Mapping[str, Tensor | None]) -> nn.Module | No
     Returns:
         The layer; `None` where there is none.
     """
-    builder = _BUILDERS.get(operator_name(node.target))
+    is_norm = kind_of_operator(node) is NormKind.BATCH
+    builder = _norm if is_norm else _BUILDERS.get(operator_name(node.target))
     source = source_of(node)
     if builder is None or source is None:
         return None
@@ -80,9 +85,10 @@ def _untransposed(node: Any) -> fx.Node | None:
 
 def _norm(arguments: Arguments, rank: int) -> nn.Module | None:
     mean, affine = arguments["running_mean"], arguments["weight"] is not None
-    if rank not in _BY_RANK or mean is None or affine is (arguments["bias"] is None):
+    kind = batch_norm_of_rank(rank)
+    if kind is None or mean is None or affine is (arguments["bias"] is None):
         return None
-    layer = _BY_RANK[rank](mean.numel(), eps=float(arguments["eps"]), affine=affine, device="meta")
+    layer = kind(mean.numel(), eps=float(arguments["eps"]), affine=affine, device="meta")
     layer.running_mean, layer.running_var, layer.num_batches_tracked = mean, arguments["running_var"], None
     return layer
 
@@ -122,7 +128,6 @@ def _linear(arguments: Arguments, _: int) -> nn.Module | None:
 
 
 _BUILDERS: Mapping[str, Callable[[Arguments, int], nn.Module | None]] = {
-    **dict.fromkeys(NORMS, _norm),
     **{f"conv{number}d": partial(_convolution, kind) for number, kind in enumerate(_PLAIN, 1)},
     **{f"conv_transpose{number}d": partial(_convolution, kind) for number, kind in enumerate(_TRANSPOSED, 1)},
     "convolution": partial(_convolution, None),

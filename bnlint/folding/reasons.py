@@ -11,6 +11,10 @@ EXPORTED_IN_TRAINING_MODE: Final = "the program was exported in training mode"
 """The same of a call in a program."""
 
 
+OF_A_GRAPH: Final = "it is an operator in a graph without layers: fold the model, or the program, that it was made from"
+"""Of a call in a live graph, such as `ExportedProgram.module()`."""
+
+
 class CannotFoldError(Exception):
     """A pattern does not apply.
 

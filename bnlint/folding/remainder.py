@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from bnlint.folding.reasons import CannotFoldError
-from bnlint.tracing.live import children, is_set
-from bnlint.tracing.norms import has_torch_forward
+from bnlint.norms.classes import has_torch_forward
+from bnlint.tracing.live import children
 from bnlint.tracing.trace import NormCall, Trace
+from bnlint.user_objects import is_set
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from bnlint.folding.steps import Steps, is_batched, name_of
 from bnlint.folding.sums import is_sum, terms_of
 from bnlint.folding.uses import Uses
 from bnlint.folding.wanted import Wanted
+from bnlint.norms.classes import norm_kind
 from bnlint.tracing.arguments import argument
 from bnlint.tracing.axes import shape_of
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
 

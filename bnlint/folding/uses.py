@@ -9,15 +9,16 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from bnlint.folding.reasons import CannotFoldError
+from bnlint.norms.classes import has_replaced_forward, has_torch_forward
+from bnlint.norms.tensors import ARGUMENTS
 from bnlint.tracing.devices import wraps_values
-from bnlint.tracing.live import children, guarded, members, named_modules
+from bnlint.tracing.live import children, members, named_modules
 from bnlint.tracing.live import tensors as module_tensors
-from bnlint.tracing.norms import has_replaced_forward, has_torch_forward
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.trace import Trace
 from bnlint.tracing.whole_layers import is_whole
+from bnlint.user_objects import guarded
 
-_TENSORS = ("weight", "bias", "running_mean", "running_var")
 _FOLDED_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 _SHAPE_ONLY = frozenset({"reshape_as", "view_as", "expand_as", "type_as"})
@@ -160,7 +161,7 @@ def _is_at(model: nn.Module, path: str, module: nn.Module) -> bool:
 
 
 def _require_plain_tensors(path: str, module: nn.Module) -> None:
-    for name in _TENSORS:
+    for name in ARGUMENTS:
         value = getattr(module, name, None)
         if value is None:
             continue

@@ -15,9 +15,9 @@ from bnlint.folding.fold import FoldResult, fold
 from bnlint.folding.program import fold_program, quiet_copies
 from bnlint.folding.program_layers import with_layers
 from bnlint.folding.prove import output_error
+from bnlint.interruption import pass_on
 from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.road import DEFAULT_TIMEOUT
 
 _ROUNDINGS = 4

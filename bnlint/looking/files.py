@@ -7,13 +7,13 @@ from bnlint.artifacts.saved import Saved
 from bnlint.checking.options import CheckOptions
 from bnlint.facts.collect_saved import collect_saved
 from bnlint.facts.gains import deployment_dtype
-from bnlint.facts.layer_names import kind_of_path, says_norm
-from bnlint.facts.named_layers import NORM_BASE_VERSION
 from bnlint.facts.records import FactTable
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.looking.look import Seen, kinds_of, model_name, nothing_to_run, unused_input
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.names import kind_of_path, says_norm
+from bnlint.norms.weights import NORM_BASE_VERSION
 from bnlint.report import Coverage
-from bnlint.tracing.kinds import NormKind
 
 
 def look_at_saved(artifact: Artifact, saved: Saved, options: CheckOptions) -> Seen:

@@ -30,11 +30,11 @@ from bnlint.tracing.door import looking_at_a_model
 from bnlint.tracing.exported import trace_exported
 from bnlint.tracing.inputs import Inputs, as_inputs
 from bnlint.tracing.kinds import How
-from bnlint.tracing.live import is_a
 from bnlint.tracing.program import looking_into, trace_program
 from bnlint.tracing.road import DEFAULT_TIMEOUT, trace_module
 from bnlint.tracing.sound_tree import sound_tree
 from bnlint.tracing.trace import Trace
+from bnlint.user_objects import is_a
 
 
 def trace(model: nn.Module | ExportedProgram, inputs: object = None, timeout: float | None = None) -> Trace:

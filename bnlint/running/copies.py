@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from bnlint.interruption import OutOfTime
 from bnlint.tracing.copying.isolation import isolated
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import cloned_tensor
@@ -20,7 +21,7 @@ from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.live import members, named_modules
 from bnlint.tracing.live import tensors as module_tensors
 from bnlint.tracing.process_state import process_state_kept
-from bnlint.tracing.watchdog import OutOfTime, run_with_limit
+from bnlint.tracing.watchdog import run_with_limit
 
 
 class RunningCopy:

@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnlint.interruption import OutOfTime
+from bnlint.norms.classes import is_frozen_batch_norm, norm_kind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.tensors import STATISTICS
 from bnlint.running.batches import sample_count
 from bnlint.running.copies import RunningCopy
 from bnlint.running.moments import Moments
 from bnlint.running.observations import DataRun, Drift
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.kinds import NormKind
-from bnlint.tracing.norms import is_frozen_batch_norm, norm_kind
-from bnlint.tracing.watchdog import OutOfTime
 
 FEWEST_SAMPLES = 8
 """Samples below which their spread says too little about the sampling error."""
@@ -87,8 +88,7 @@ def _layers(running: RunningCopy) -> dict[str, nn.Module]:
         for path, module in running.modules().items()
         if norm_kind(module) is NormKind.BATCH
         and not is_frozen_batch_norm(module)
-        and isinstance(getattr(module, "running_mean", None), Tensor)
-        and isinstance(getattr(module, "running_var", None), Tensor)
+        and all(isinstance(getattr(module, name, None), Tensor) for name in STATISTICS)
     }
 
 
@@ -137,7 +137,7 @@ class _Listener:
 
 def _scale(layer: nn.Module) -> tuple[Tensor, Tensor]:
     eps = next((value for name in ("eps", "epsilon") if isinstance(value := getattr(layer, name, None), float)), 1e-5)
-    mean, variance = (getattr(layer, name).detach().double() for name in ("running_mean", "running_var"))
+    mean, variance = (getattr(layer, name).detach().double() for name in STATISTICS)
     return mean.clone(), (variance + eps).rsqrt()
 
 

@@ -8,14 +8,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from bnlint.interruption import pass_on
+from bnlint.norms.tensors import COUNTER, STATISTICS
 from bnlint.running.batch_dependence import CannotTell, observe_batch_dependence
 from bnlint.running.batches import at_least_two
 from bnlint.running.copies import RunningCopy
 from bnlint.running.observations import DryRun
 from bnlint.tracing.failure import describe
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.interruption import pass_on
-from bnlint.tracing.live import attribute
+from bnlint.user_objects import attribute
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 def _statistics(running: RunningCopy) -> Iterator[tuple[str, list[Tensor]]]:
     for path, module in running.modules().items():
-        values = [attribute(module, name) for name in ("running_mean", "running_var")]
+        values = [attribute(module, name) for name in STATISTICS]
         tensors = [value for value in values if isinstance(value, Tensor)]
         if tensors:
             yield path, tensors
@@ -101,6 +102,6 @@ def _updates(running: RunningCopy, inputs: Inputs) -> dict[str, int]:
 
 def _counters(running: RunningCopy) -> Iterator[tuple[str, int]]:
     for path, module in running.modules().items():
-        counter = attribute(module, "num_batches_tracked")
+        counter = attribute(module, COUNTER)
         if isinstance(counter, Tensor):
             yield path, int(counter)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from bnlint.interruption import pass_on
 from bnlint.running.observations import Modes
 from bnlint.tracing.copying.isolation import isolated
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import meta_tensor
-from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.live import named_modules
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.watchdog import run_with_limit

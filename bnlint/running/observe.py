@@ -11,6 +11,7 @@ from torch import nn
 
 from bnlint.artifacts.user_code import described
 from bnlint.errors import BnlintError, NotAnalysedError, UsageError
+from bnlint.interruption import pass_on
 from bnlint.running.batches import with_values
 from bnlint.running.copies import RunningCopy, why_not
 from bnlint.running.data import batches
@@ -21,8 +22,7 @@ from bnlint.running.observations import DataRun, DryRun, Observations, PaddingRu
 from bnlint.running.padding import Padding, observe_padding
 from bnlint.tracing.failure import describe
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.interruption import pass_on
-from bnlint.tracing.live import guarded
+from bnlint.user_objects import guarded
 
 
 @dataclass(frozen=True)

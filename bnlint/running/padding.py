@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from bnlint.errors import UsageError
+from bnlint.norms.classes import is_frozen_batch_norm, norm_kind
 from bnlint.running.batch_dependence import TOLERANCES, differs
 from bnlint.running.batches import batch_axis_unknown, mapped
 from bnlint.running.copies import RunningCopy, float_tensors
 from bnlint.tracing.graph_builder import argument_names
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.norms import is_frozen_batch_norm, norm_kind
 
 _SPECIFICATION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<axis>\d{1,2})(?::(?P<value>-?\d{1,30}(?:\.\d{1,30})?))?")
 _SHARE = 2

@@ -8,6 +8,8 @@ from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 
 from bnlint.tracing.kinds import Role
 
+State = tuple[bool, torch.dtype]
+
 
 class AutocastRegions:
     """Notices between two calls that autocast was entered or left.
@@ -20,12 +22,16 @@ class AutocastRegions:
     def __init__(self, graph: fx.Graph, device: torch.device) -> None:
         self._graph = graph
         self._kind = device.type
-        self._state = self._current()
+        self._state = self.current()
         self._entered: list[fx.Node] = []
 
-    def notice(self) -> None:
-        """Write a node if the state has changed since the last call."""
-        state = self._current()
+    def notice(self, state: State | None = None) -> None:
+        """Write a node if the state has changed since the last call.
+
+        Args:
+            state: The state of the call, where it is written later than it was made; the present one by default.
+        """
+        state = state or self.current()
         if state == self._state:
             return
         self._state = state
@@ -41,7 +47,8 @@ class AutocastRegions:
         while self._entered:
             self._write(self._graph.call_function(_exit_autocast, (self._entered.pop(),)))
 
-    def _current(self) -> tuple[bool, torch.dtype]:
+    def current(self) -> State:
+        """Whether autocast is on, and for which data type."""
         if self._kind == "meta":
             return False, torch.float32
         return torch.is_autocast_enabled(self._kind), torch.get_autocast_dtype(self._kind)

@@ -12,6 +12,7 @@ from bnlint.artifacts.inert.onnx_contents import OnnxContents
 from bnlint.artifacts.onnx_file import OnnxModel
 from bnlint.artifacts.program_archive import SavedProgram
 from bnlint.artifacts.program_schema import Argument, Call
+from bnlint.norms.onnx import FEWEST_INPUTS as NORM_INPUTS
 from bnlint.tracing.saved_operators import operator_named
 
 _ONE_TENSOR: Final = ("as_tensor", "as_optional_tensor", "as_none")
@@ -35,9 +36,8 @@ _FORMS: Final = {
 """The forms in which a file can give an argument of each type; of other types any form is believed."""
 
 _FEWEST_INPUTS: Final = {
-    "Add": 2, "BatchNormalization": 5, "Concat": 1, "Conv": 2, "ConvTranspose": 2, "Div": 2, "Gemm": 2,
-    "GroupNormalization": 3, "InstanceNormalization": 3, "LayerNormalization": 2, "MatMul": 2, "Mul": 2,
-    "RMSNormalization": 2, "Reshape": 2, "Sub": 2,
+    "Add": 2, "Concat": 1, "Conv": 2, "ConvTranspose": 2, "Div": 2, "Gemm": 2, "MatMul": 2, "Mul": 2, "Reshape": 2,
+    "Sub": 2, **NORM_INPUTS,
 }  # fmt: skip
 """Inputs without which an operator of ONNX means nothing; of others one is enough."""
 

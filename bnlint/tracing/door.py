@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from bnlint.artifacts.user_code import described
 from bnlint.errors import BnlintError, NotAnalysedError
+from bnlint.interruption import interruptions_watched, is_interruption
 from bnlint.tracing.failure import is_of_the_model, where
-from bnlint.tracing.interruption import interruptions_watched, is_interruption
 from bnlint.tracing.process_state import state_kept
 
 

@@ -10,9 +10,9 @@ from torch import fx, nn
 
 from bnlint.tracing.arguments import argument
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.live import attribute, is_set
 from bnlint.tracing.roles import operator_name
 from bnlint.tracing.source import location, location_of_call
+from bnlint.user_objects import attribute, is_set
 
 _WHOLE_BRANCHES = frozenset({"stochastic_depth", "drop_path", "DropPath", "StochasticDepth"})
 _VARIANCE_KEPT = frozenset({

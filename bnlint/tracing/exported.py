@@ -10,28 +10,14 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from bnlint.norms.names import kind_by_name
+from bnlint.norms.tensors import AFFINE, ARGUMENTS, STATISTICS
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.kinds import How, NormKind, Role, kind_by_name
-from bnlint.tracing.roles import operator_name, operator_role
+from bnlint.tracing.kinds import How, Role
+from bnlint.tracing.operator_calls import attribute_of, kind_of_operator, norm_arguments, operator_of
+from bnlint.tracing.roles import operator_role
 from bnlint.tracing.source import location_of_call
 from bnlint.tracing.trace import NormCall, Trace
-
-_KINDS = {
-    "batch_norm": NormKind.BATCH,
-    "_native_batch_norm_legit": NormKind.BATCH,
-    "_native_batch_norm_legit_functional": NormKind.BATCH,
-    "_native_batch_norm_legit_no_training": NormKind.BATCH,
-    "native_batch_norm": NormKind.BATCH,
-    "_batch_norm_with_update": NormKind.BATCH,
-    "_batch_norm_no_update": NormKind.BATCH,
-    "cudnn_batch_norm": NormKind.BATCH,
-    "instance_norm": NormKind.INSTANCE,
-    "layer_norm": NormKind.LAYER,
-    "native_layer_norm": NormKind.LAYER,
-    "group_norm": NormKind.GROUP,
-    "native_group_norm": NormKind.GROUP,
-    "rms_norm": NormKind.RMS,
-}
 
 
 def trace_exported(program: ExportedProgram) -> Trace:
@@ -66,7 +52,7 @@ def trace_of_graph(graph: fx.Graph, attributes: Mapping[str, Any]) -> Trace:
     calls = []
     for node in graph.nodes:
         node.meta.setdefault("role", _role(node))
-        node.meta["val"] = _of_example(node.meta.get("val"))
+        node.meta["val"] = of_example(node.meta.get("val"))
         call = _norm_call(node)
         if call is not None:
             calls.append(call)
@@ -82,7 +68,7 @@ def trace_of_graph(graph: fx.Graph, attributes: Mapping[str, Any]) -> Trace:
     )
 
 
-def _of_example(value: Any) -> Any:
+def of_example(value: Any) -> Any:
     """A value with the sizes of the example that the program was exported with, in place of dynamic ones.
 
     Args:
@@ -92,12 +78,12 @@ def _of_example(value: Any) -> Any:
         The value; `None` for what has a size that depends on the values of the input.
     """
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_of_example, value))
+        return type(value)(map(of_example, value))
     if isinstance(value, torch.SymInt):
         return value.node.hint
     if not isinstance(value, Tensor) or all(isinstance(size, int) for size in value.shape):
         return value
-    sizes = [_of_example(size) for size in value.shape]
+    sizes = [of_example(size) for size in value.shape]
     return None if None in sizes else torch.empty(sizes, dtype=value.dtype, device="meta")
 
 
@@ -131,10 +117,10 @@ def _role(node: fx.Node) -> Role:
 
 
 def _norm_call(node: fx.Node) -> NormCall | None:
-    kind = kind_of_operator(node)
-    if kind is None:
+    operator, kind = operator_of(node), kind_of_operator(node)
+    if operator is None or kind is None:
         return None
-    arguments = _arguments(node)
+    arguments = norm_arguments(node)
     layer, is_norm = layer_of_operator(node)
     source = arguments.get("input")
     return NormCall(
@@ -145,47 +131,10 @@ def _norm_call(node: fx.Node) -> NormCall | None:
         module=None,
         registered=True,
         functional=not is_norm,
-        uses_batch_statistics=_uses_batch(operator_name(node.target), arguments),
+        uses_batch_statistics=operator.uses_batch_statistics(arguments),
         arguments=arguments,
         location=location_of_call(node),
     )
-
-
-def kind_of_operator(node: fx.Node) -> NormKind | None:
-    """The kind of normalisation that a call in an exported program does; `None` where it does none."""
-    if node.op != "call_function":
-        return None
-    return NormKind.INSTANCE if _is_decomposed_instance_norm(node) else _KINDS.get(operator_name(node.target))
-
-
-def _is_decomposed_instance_norm(node: fx.Node) -> bool:
-    """Whether a call is what `run_decompositions()` makes of an InstanceNorm.
-
-    That is a BatchNorm of (N, C, …) viewed as (1, N·C, …), with its tensors repeated for each sample, so that it says
-    nothing of a batch. torch notes on it which function of `torch` was called, and keeps the note in files.
-    """
-    is_batch_norm = _KINDS.get(operator_name(node.target)) is NormKind.BATCH
-    return is_batch_norm and str((node.meta.get("torch_fn") or ("",))[-1]).endswith(".instance_norm")
-
-
-def _arguments(node: fx.Node) -> dict[str, Any]:
-    schema = getattr(node.target, "_schema", None)
-    names = [argument.name for argument in schema.arguments] if schema is not None else []
-    arguments = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
-    if _is_decomposed_instance_norm(node):
-        return {name: _given(value) for name, value in arguments.items()}
-    return arguments
-
-
-def _given(value: Any) -> Any:
-    """What an InstanceNorm was given, before its decomposition viewed or repeated it."""
-    is_changed = isinstance(value, fx.Node) and operator_name(value.target) in ("view", "reshape", "repeat")
-    return value.args[0] if is_changed else value
-
-
-def _attribute(argument: object) -> str:
-    """Name of the parameter or buffer that an argument is; empty for any other."""
-    return str(argument.meta.get("attribute", "")) if isinstance(argument, fx.Node) else ""
 
 
 def layer_of_operator(node: fx.Node) -> tuple[str, bool]:
@@ -197,10 +146,9 @@ def layer_of_operator(node: fx.Node) -> tuple[str, bool]:
     Returns:
         The path, and whether it is that of a normalisation layer, rather than of a module that calls a function.
     """
-    arguments = _arguments(node)
-    for name in ("running_mean", "weight"):
-        tensor = arguments.get(name)
-        path, _, own_name = _attribute(tensor).rpartition(".")
+    arguments = norm_arguments(node)
+    for name in (STATISTICS[0], AFFINE[0]):
+        path, _, own_name = attribute_of(arguments.get(name)).rpartition(".")
         if own_name == name:  # else a tensor of another module, with which a function is called
             return path, True
     stack = list((node.meta.get("nn_module_stack") or {}).values())
@@ -215,25 +163,11 @@ def _clean(path: str) -> str:
     return path.removeprefix("L['self'].").removeprefix("L['self']")
 
 
-def _uses_batch(name: str, arguments: Mapping[str, Any]) -> bool | None:
-    if name == "instance_norm":
-        return bool(arguments.get("use_input_stats", True))
-    if _KINDS[name] is not NormKind.BATCH:
-        return True
-    if "no_training" in name or "no_update" in name:
-        return False
-    if name == "_batch_norm_with_update":
-        return True
-    return bool(arguments.get("training", False)) or arguments.get("running_mean") is None
-
-
 def tensors_of_call(call: NormCall, attributes: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors that a normalisation call of an exported graph reads, by argument name."""
+    """The tensors that a normalisation call reads, by argument name, where they are attributes of the model."""
     found = {}
-    for name in ("running_mean", "running_var", "weight", "bias"):
-        node = call.arguments.get(name)
-        target = node.meta.get("attribute") if isinstance(node, fx.Node) else None
-        value = attributes.get(target) if isinstance(target, str) else None
+    for name in ARGUMENTS:
+        value = attributes.get(attribute_of(call.arguments.get(name)))
         if isinstance(value, Tensor):
             found[name] = value
     return found

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy
 
+from bnlint.interruption import OutOfTime
 from bnlint.text import text_of
 from bnlint.tracing.copying.watch import LeadsBackError
 from bnlint.tracing.source import is_internal, relative_path
-from bnlint.tracing.watchdog import OutOfTime
 
 _LONGEST_MESSAGE = 200
 _OWN = f"{Path(__file__).parent.parent}{os.sep}"

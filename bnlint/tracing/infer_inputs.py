@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.utils._pytree import TreeSpec, tree_unflatten
 
+from bnlint.interruption import pass_on
 from bnlint.text import text_of
+from bnlint.tracing.exported import of_example
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.interruption import pass_on
-from bnlint.tracing.live import attribute, children, named_modules, parameters, positional_parameters
+from bnlint.tracing.live import children, named_modules, parameters, positional_parameters
 from bnlint.tracing.whole_layers import is_whole
+from bnlint.user_objects import attribute
 
 BATCH = 2
 """Samples in a guessed input: one sample would hide the batch axis from `squeeze()`."""
@@ -27,8 +30,9 @@ _FIRST_LAYERS = 3
 def guesses(model: nn.Module) -> Iterator[Inputs]:
     """Inputs worth trying, the likeliest first.
 
-    The sources, in order: `pretrained_cfg` / `default_cfg` (timm), `config` (Hugging Face), and the first layers with
-    parameters: their rank, channels and dtype, with a few common sizes.
+    The sources, in order: what a live graph was made with (`ExportedProgram.module()`), `pretrained_cfg` /
+    `default_cfg` (timm), `config` (Hugging Face), and the first layers with parameters: their rank, channels and
+    dtype, with a few common sizes.
 
     Args:
         model: The model; nothing of it is run.
@@ -36,6 +40,9 @@ def guesses(model: nn.Module) -> Iterator[Inputs]:
     Yields:
         Inputs of meta tensors, marked as assumed.
     """
+    example = _of_graph(model)
+    if example is not None:
+        yield example
     seen = set()
     for tensor in _tensors(model):
         for inputs in _arrangements(model, tensor):
@@ -43,6 +50,21 @@ def guesses(model: nn.Module) -> Iterator[Inputs]:
             if text not in seen:
                 seen.add(text)
                 yield inputs
+
+
+def _of_graph(model: nn.Module) -> Inputs | None:
+    """The inputs that a live graph was made with, where it still knows their shapes."""
+    if not isinstance(model, fx.GraphModule):
+        return None
+    values = [of_example(node.meta.get("val")) for node in model.graph.find_nodes(op="placeholder")]
+    if not values or not all(isinstance(value, Tensor) for value in values):
+        return None
+    tensors = [torch.empty(value.shape, dtype=value.dtype, device="meta") for value in values]
+    structure = getattr(model, "_in_spec", None)
+    if not isinstance(structure, TreeSpec):
+        return Inputs(tuple(tensors), assumed=True)
+    args, kwargs = tree_unflatten(tensors, structure)
+    return Inputs(args, kwargs, assumed=True)
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:

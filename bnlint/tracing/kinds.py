@@ -3,18 +3,6 @@
 from __future__ import annotations
 
 import enum
-import re
-
-
-class NormKind(enum.StrEnum):
-    """Kinds of normalisation."""
-
-    BATCH = "batch_norm"
-    INSTANCE = "instance_norm"
-    LAYER = "layer_norm"
-    GROUP = "group_norm"
-    RMS = "rms_norm"
-    LOCAL_RESPONSE = "local_response_norm"
 
 
 class Role(enum.StrEnum):
@@ -65,17 +53,3 @@ class How(enum.StrEnum):
     """Only parts of the model could be traced."""
     NONE = "none"
     """The module tree only."""
-
-
-_NAMES: tuple[tuple[re.Pattern[str], NormKind], ...] = (
-    (re.compile(r"BatchNorm(Act)?([123]d)?$|^FrozenBatchNorm|^FrozenBN", re.IGNORECASE), NormKind.BATCH),
-    (re.compile(r"RMSNorm(2d)?$", re.IGNORECASE), NormKind.RMS),
-    (re.compile(r"LayerNorm([123]d)?$", re.IGNORECASE), NormKind.LAYER),
-    (re.compile(r"InstanceNorm([123]d)?$", re.IGNORECASE), NormKind.INSTANCE),
-    (re.compile(r"GroupNorm$", re.IGNORECASE), NormKind.GROUP),
-)
-
-
-def kind_by_name(class_name: str) -> NormKind | None:
-    """The kind of normalisation that a class name stands for, `None` for other names."""
-    return next((kind for pattern, kind in _NAMES if pattern.search(class_name)), None)

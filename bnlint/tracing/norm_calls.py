@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _NormBase
 
-from bnlint.tracing.kinds import NormKind
-from bnlint.tracing.live import attribute, is_set
-from bnlint.tracing.norms import FUNCTIONS, is_frozen_batch_norm, norm_kind
+from bnlint.norms.classes import module_uses_batch_statistics, norm_kind
+from bnlint.norms.kinds import NormKind
+from bnlint.tracing.inlined import inlined_layer
+from bnlint.tracing.operator_calls import kind_of_operator, norm_arguments, operator_of
 from bnlint.tracing.scripted import baked_training
 from bnlint.tracing.source import location
 from bnlint.tracing.trace import NormCall
-
-_BATCH_NORM = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
-_SIGNATURES: dict[Callable[..., Any], tuple[str, ...]] = {
-    torch.batch_norm: _BATCH_NORM,
-    torch.native_batch_norm: _BATCH_NORM,
-    torch.instance_norm: (
-        "input",
-        "weight",
-        "bias",
-        "running_mean",
-        "running_var",
-        "use_input_stats",
-        "momentum",
-        "eps",
-    ),
-    torch.layer_norm: ("input", "normalized_shape", "weight", "bias", "eps"),
-    torch.native_layer_norm: ("input", "normalized_shape", "weight", "bias", "eps"),
-    torch.group_norm: ("input", "num_groups", "weight", "bias", "eps"),
-    torch.native_group_norm: ("input", "weight", "bias", "N", "C", "HxW", "group", "eps"),
-    torch.rms_norm: ("input", "normalized_shape", "weight", "eps"),
-}
-
-
-@cache
-def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
-    return _SIGNATURES.get(function) or tuple(inspect.signature(function).parameters)
 
 
 def find_norm_calls(
@@ -61,12 +32,11 @@ def find_norm_calls(
     """
     calls = []
     for node in graph.nodes:
+        call = None
         if node.op == "call_module":
             call = _module_call(node, attributes[node.target], registered)
-        elif node.op == "call_function" and node.target in FUNCTIONS:
-            call = _function_call(node, FUNCTIONS[node.target], modules, registered)
-        else:
-            continue
+        elif (kind := kind_of_operator(node)) is not None:
+            call = _function_call(node, kind, modules, registered)
         if call is not None:
             calls.append(call)
     return tuple(calls)
@@ -78,6 +48,10 @@ def _module_call(node: fx.Node, module: nn.Module, registered: frozenset[str]) -
         return None
     layer = node.meta["layer"]
     frame = node.meta.get("stack")
+    baked = baked_training(module)
+    uses = node.meta.get("uses_batch")  # seen in its arithmetic
+    if uses is None:
+        uses = module_uses_batch_statistics(module, kind, node.meta.get("training") if baked is None else baked)
     return NormCall(
         node=node,
         input_node=_input(node.args, node.kwargs),
@@ -86,47 +60,29 @@ def _module_call(node: fx.Node, module: nn.Module, registered: frozenset[str]) -
         module=module,
         registered=layer in registered,
         functional=False,
-        uses_batch_statistics=module_uses_batch_statistics(module, kind, node.meta.get("training")),
+        uses_batch_statistics=uses,
         arguments={},
         location=location(frame) if frame else None,
     )
 
 
-def module_uses_batch_statistics(module: nn.Module, kind: NormKind, training: bool | None = None) -> bool:
-    """Whether a layer, in its present mode, normalises by the values at hand rather than by running statistics.
-
-    Args:
-        module: The layer.
-        kind: Its kind.
-        training: Its mode during the call, where the code of the model has switched it; its own flag by default.
-    """
-    training = is_set(module, "training") if training is None else training
-    baked = baked_training(module)
-    if baked is not None:
-        return baked
-    if not isinstance(module, _NormBase):
-        if kind is NormKind.INSTANCE and attribute(module, "running_mean") is not None:  # a scripted one
-            return training
-        return kind is not NormKind.BATCH or (not is_frozen_batch_norm(module) and training)
-    statistics = (attribute(module, name) for name in ("running_mean", "running_var"))  # someone may delete them
-    return training or all(tensor is None for tensor in statistics)
-
-
 def _function_call(
     node: fx.Node, kind: NormKind, modules: Mapping[str, nn.Module], registered: frozenset[str]
 ) -> NormCall:
-    arguments = dict(zip(_parameter_names(node.target), node.args, strict=False)) | dict(node.kwargs)
-    layer = _owner_of_tensors(arguments, modules) or node.meta.get("layer")
-    frame = node.meta.get("stack")
+    operator, arguments = operator_of(node), norm_arguments(node)
+    owner = _owner_of_tensors(arguments, modules) or node.meta.get("layer")
+    inlined = inlined_layer(arguments, modules) if owner is None else None
+    layer = owner if owner is not None else inlined if inlined is not None else node.meta.get("module", "")
+    frame, source = node.meta.get("stack"), arguments.get("input")
     return NormCall(
         node=node,
-        input_node=_input(node.args, node.kwargs),
-        layer=layer if layer is not None else node.meta.get("module", ""),
+        input_node=source if isinstance(source, fx.Node) else None,
+        layer=layer,
         kind=kind,
-        module=modules.get(layer) if layer is not None else None,
-        registered=(layer if layer is not None else node.meta.get("module", "")) in registered,
-        functional=layer is None,
-        uses_batch_statistics=_function_uses_batch(kind, arguments),
+        module=modules.get(owner) if owner is not None else None,
+        registered=inlined is not None or layer in registered,
+        functional=owner is None and inlined is None,
+        uses_batch_statistics=None if operator is None else operator.uses_batch_statistics(arguments),
         arguments=arguments,
         location=location(frame) if frame else None,
     )
@@ -141,14 +97,6 @@ def _owner_of_tensors(arguments: Mapping[str, Any], modules: Mapping[str, nn.Mod
             if owner in modules and norm_kind(modules[owner]) is not None:
                 return owner
     return None
-
-
-def _function_uses_batch(kind: NormKind, arguments: Mapping[str, Any]) -> bool | None:
-    if kind is NormKind.BATCH:
-        return bool(arguments.get("training", False)) or arguments.get("running_mean") is None
-    if kind is NormKind.INSTANCE:
-        return bool(arguments.get("use_input_stats", True))
-    return True
 
 
 def _input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> fx.Node | None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from bnlint.artifacts.inert.onnx_contents import OnnxContents, OnnxNode, OnnxTensor
+from bnlint.norms.onnx import NORMALISATIONS
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.onnx_notes import module_of, torch_role
 from bnlint.tracing.onnx_numbers import as_written
@@ -180,7 +181,7 @@ class OnnxGraph:
         return None if value is None or value.shape is None else _meta_tensor(value.shape, value.dtype)
 
 
-_FIRST_RESULT: Final = frozenset({"BatchNormalization", "Dropout", "LayerNormalization", "MaxPool"})
+_FIRST_RESULT: Final = frozenset(NORMALISATIONS) | {"Dropout", "MaxPool"}
 """Operators whose first result is the one that rules ask about; the others are statistics, masks and indices."""
 
 

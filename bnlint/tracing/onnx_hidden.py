@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from bnlint.artifacts.inert.onnx_contents import OnnxContents
-from bnlint.tracing.onnx_operators import NORMALISATIONS
+from bnlint.norms.onnx import NORMALISATIONS
 
 _NORMALISES: Final = re.compile(r"(Batch|Instance|Layer|Group|RMS)Norm")
 

@@ -8,25 +8,16 @@ from typing import Any, Final
 from torch import Tensor, fx, nn
 
 from bnlint.artifacts.inert.onnx_contents import OnnxContents, OnnxNode
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.mode import uses_batch_statistics
+from bnlint.norms.onnx import EPSILON, MOMENTUM, NORMALISATIONS, TENSORS, training
 from bnlint.tracing.onnx_notes import module_of, norm_layer
 from bnlint.tracing.onnx_numbers import as_written, complement
-from bnlint.tracing.onnx_operators import NORMALISATIONS
 from bnlint.tracing.onnx_parts import IN_PARTS
 from bnlint.tracing.trace import NormCall
 
-_TENSORS: Final = ("weight", "bias", "running_mean", "running_var")
 _UNKNOWN: Final = "unknown tensor"
 """Name of an attribute that stands for tensors that the graph computes, or that are laid out in a form not read."""
-
-_EPSILON: Final = 1e-5
-_MOMENTUM: Final = 0.9
-"""Defaults of ONNX; the momentum is the share of the old statistics, where that of torch is the share of the batch."""
-
-_MODE_IS_ATTRIBUTE: Final = 14
-_MODE_IS_OUTPUTS: Final = 7
-"""Versions of ONNX's operators: since 14 the mode of BatchNormalization is an attribute, from 7 on the number of its
-outputs, and before that an attribute and the outputs."""
 
 
 class OnnxNorms:
@@ -52,7 +43,7 @@ class OnnxNorms:
         for node in graph.nodes:
             call = node.meta.get("onnx")
             if call is not None and call.operator in NORMALISATIONS:
-                yield self._call(node, call, NORMALISATIONS[call.operator][1])
+                yield self._call(node, call, NORMALISATIONS[call.operator])
 
     def _call(self, node: fx.Node, call: OnnxNode, kind: NormKind) -> NormCall:
         layer = norm_layer(call)
@@ -61,7 +52,7 @@ class OnnxNorms:
         in_parts = IN_PARTS in call.notes
         node.meta["tensors_unknown"] = in_parts
         arguments = {} if in_parts else self._tensors(node)
-        epsilon = call.attributes.get("epsilon", None if in_parts else _EPSILON)
+        epsilon = call.attributes.get("epsilon", None if in_parts else EPSILON)
         if isinstance(epsilon, (int, float)):
             arguments["eps"] = as_written(epsilon)
         if kind is NormKind.BATCH and not in_parts:
@@ -74,7 +65,7 @@ class OnnxNorms:
             module=None,
             registered=True,
             functional=functional,
-            uses_batch_statistics=_uses_batch_statistics(call, kind, self._contents.opset),
+            uses_batch_statistics=_uses_batch(call, kind, self._contents.opset),
             arguments=arguments,
             location=node.meta.get("location"),
         )
@@ -82,7 +73,7 @@ class OnnxNorms:
     def _tensors(self, node: fx.Node) -> dict[str, Any]:
         """The tensors of a call by torch's names; it has each of them, whether its values can be had or not."""
         found: dict[str, Any] = {}
-        for name, given in zip(_TENSORS, node.args[1:], strict=False):
+        for name, given in zip(TENSORS, node.args[1:], strict=False):
             if not isinstance(given, fx.Node):
                 continue
             if given.meta.get("attribute") not in self.attributes:
@@ -115,25 +106,16 @@ class _Attributes(Mapping[str, Tensor]):
         return name == _UNKNOWN or name in self._tensors
 
 
-def _uses_batch_statistics(call: OnnxNode, kind: NormKind, opset: int) -> bool | None:
-    if kind in (NormKind.BATCH, NormKind.INSTANCE) and IN_PARTS in call.notes:
-        return None  # statistics are somewhere among the parts, or are not
-    return _trains(call, opset) if kind is NormKind.BATCH else True
-
-
-def _trains(call: OnnxNode, opset: int) -> bool | None:
-    """Whether a BatchNormalization normalises by the batch; `None` where an old file says both."""
-    if opset >= _MODE_IS_ATTRIBUTE or "training_mode" in call.attributes:
-        return bool(call.attributes.get("training_mode", 0))
-    several = len([name for name in call.outputs if name]) > 1
-    if opset >= _MODE_IS_OUTPUTS:
-        return several
-    return several if several is not bool(call.attributes.get("is_test", 0)) else None
+def _uses_batch(call: OnnxNode, kind: NormKind, opset: int) -> bool | None:
+    if IN_PARTS in call.notes:  # statistics are somewhere among the parts, or are not
+        return uses_batch_statistics(kind, training=None, statistics=None)
+    flag = training(call.attributes, len([name for name in call.outputs if name]), opset)
+    return uses_batch_statistics(kind, training=flag, statistics=kind is NormKind.BATCH)
 
 
 def _momentum(call: OnnxNode) -> dict[str, float]:
     """Momentum as torch counts it: a share of 0 for the batch is what is written for a cumulative average, too."""
-    momentum = call.attributes.get("momentum", _MOMENTUM)
+    momentum = call.attributes.get("momentum", MOMENTUM)
     if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
         return {}
     return {"momentum": complement(momentum)}
@@ -141,7 +123,7 @@ def _momentum(call: OnnxNode) -> dict[str, float]:
 
 def _by_weights(call: OnnxNode) -> str:
     """The path that all names of weights begin with, as exporters keep it from torch."""
-    names = dict(zip(_TENSORS, call.inputs[1:], strict=False))
+    names = dict(zip(TENSORS, call.inputs[1:], strict=False))
     owners = {given.rpartition(".")[0] for name, given in names.items() if given.endswith(f".{name}")}
     complete = all(given.endswith(f".{name}") for name, given in names.items())
     return owners.pop() if len(owners) == 1 and complete else ""

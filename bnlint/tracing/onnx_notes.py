@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from bnlint.artifacts.inert.onnx_contents import OnnxNode
-from bnlint.tracing.kinds import NormKind, Role, kind_by_name
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.names import kind_by_name
+from bnlint.norms.operators import OPERATORS
+from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import BY_OPERATOR
 
-_TRAINING: Final = frozenset({"_native_batch_norm_legit_functional", "_batch_norm_with_update_functional"})
+_TRAINING: Final = frozenset(
+    name for name in OPERATORS if OPERATORS[name].kind is NormKind.BATCH and name.endswith("_functional")
+)
 """Operators of `torch.export` for BatchNorm in training mode; in eval mode they end in `no_training`."""
 
 _IN_EVAL: Final = re.compile(r"\((%?\w+(, %?\w+)*), False,")

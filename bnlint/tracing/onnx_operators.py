@@ -11,7 +11,9 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F
 
-from bnlint.tracing.kinds import NormKind, Role
+from bnlint.norms.functions import function_of_kind
+from bnlint.norms.onnx import NORMALISATIONS
+from bnlint.tracing.kinds import Role
 from bnlint.tracing.roles import BY_OPERATOR
 from bnlint.tracing.saved_operators import unknown_operator
 
@@ -153,24 +155,11 @@ _OTHER_NAMES: Final = (
 )
 _OTHERS: Final = frozenset(_OTHER_NAMES.split())
 
-NORMALISATIONS: Final[dict[str, tuple[Function, NormKind]]] = {
-    "BatchNormalization": (torch.batch_norm, NormKind.BATCH),
-    "InstanceNormalization": (torch.instance_norm, NormKind.INSTANCE),
-    "LayerNormalization": (torch.layer_norm, NormKind.LAYER),
-    "GroupNormalization": (torch.group_norm, NormKind.GROUP),
-    "RMSNormalization": (torch.rms_norm, NormKind.RMS),
-    "SimplifiedLayerNormalization": (torch.rms_norm, NormKind.RMS),
-    "LRN": (F.local_response_norm, NormKind.LOCAL_RESPONSE),
-}
-"""Operators that normalise, with the functions of torch that stand for them."""
-
-FUNCTIONS_OF_KINDS: Final = {kind: function for function, kind in NORMALISATIONS.values()}
-
 
 def function_of(operator: str) -> Function:
     """The function that stands for an operator of ONNX; `unknown_operator` for one of another library."""
     if operator in NORMALISATIONS:
-        return NORMALISATIONS[operator][0]
+        return function_of_kind(NORMALISATIONS[operator])
     return _FUNCTIONS.get(operator, other_operator if operator in _OTHERS else unknown_operator)
 
 

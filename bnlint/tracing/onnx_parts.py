@@ -10,20 +10,15 @@ from typing import Final
 import msgspec
 
 from bnlint.artifacts.inert.onnx_contents import Attribute, OnnxContents, OnnxNode
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.onnx import OF_LAYERS, TENSORS
+from bnlint.norms.tensors import STATISTICS
 from bnlint.tracing.onnx_notes import norm_layer
 
 IN_PARTS: Final = "in_parts"
 """The note of a call that was put together: its tensors are those of its parts, and are not told apart."""
 
-_OPERATORS: Final = {
-    NormKind.BATCH: "BatchNormalization",
-    NormKind.INSTANCE: "InstanceNormalization",
-    NormKind.GROUP: "GroupNormalization",
-    NormKind.LAYER: "LayerNormalization",
-    NormKind.RMS: "RMSNormalization",
-}
-_STATISTICS: Final = slice(3, 5)
+_STATISTICS: Final = slice(1 + TENSORS.index(STATISTICS[0]), None)
 """The mean and the variance among the inputs of `BatchNormalization`."""
 
 
@@ -53,7 +48,7 @@ def put_together(contents: OnnxContents) -> OnnxContents:
 
 
 def _whole(calls: Sequence[OnnxNode], kind: NormKind, readers: Counter[str], constants: set[str]) -> OnnxNode | None:
-    operator = _OPERATORS.get(kind)
+    operator = OF_LAYERS.get(kind)
     if operator is None or any(call.has_graph for call in calls):
         return None
     made = {name for call in calls for name in call.outputs if name}
@@ -82,7 +77,7 @@ def _with_own_tensors(call: OnnxNode, calls: Sequence[OnnxNode], constants: set[
         return None
     inputs = (call.inputs[0], *("" if name in made else name for name in call.inputs[1:]))
     attributes = dict(call.attributes)
-    if call.operator == _OPERATORS[NormKind.BATCH] and inputs[_STATISTICS] == ("", ""):
+    if call.operator == OF_LAYERS[NormKind.BATCH] and inputs[_STATISTICS] == ("", ""):
         attributes["training_mode"] = 1
     return msgspec.structs.replace(call, inputs=inputs, attributes=attributes)
 

@@ -9,9 +9,9 @@ from typing import Any
 from torch import fx, nn
 
 from bnlint.artifacts.names import joined
+from bnlint.norms.classes import norm_kind
 from bnlint.tracing.kinds import Role
 from bnlint.tracing.live import children, named_modules, submodule
-from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.symbolic import Symbolic, symbolic
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map_only
 
+from bnlint.interruption import pass_on
+from bnlint.norms.classes import has_torch_forward, norm_kind
 from bnlint.text import text_of
 from bnlint.tracing.constants import ValueNeededError
 from bnlint.tracing.copying.isolation import isolated
@@ -18,10 +20,8 @@ from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import cpu_tensor, meta_tensor
 from bnlint.tracing.graph_builder import argument_names
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.live import tensors as module_tensors
 from bnlint.tracing.norm_calls import find_norm_calls
-from bnlint.tracing.norms import has_torch_forward, norm_kind
 from bnlint.tracing.opaque import vmap_as_one_call
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.recorder import Recorder

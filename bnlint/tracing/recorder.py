@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
+from bnlint.interruption import OutOfTime
+from bnlint.norms.classes import has_torch_forward, is_named_norm, norm_kind
+from bnlint.norms.kinds import NormKind
 from bnlint.text import text_of
 from bnlint.tracing.autocast import AutocastRegions
 from bnlint.tracing.constants import ValueNeededError, value_of
@@ -22,14 +25,14 @@ from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.devices import MOVERS, PURE_MOVERS, answer_about_device, moved
 from bnlint.tracing.emission import Emission, emission_of
 from bnlint.tracing.graph_builder import GraphBuilder
+from bnlint.tracing.held_calls import Call, HeldCalls
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.live import attribute, is_a, is_set, members, named_modules
-from bnlint.tracing.norms import has_torch_forward, norm_kind
-from bnlint.tracing.opaque import held_tensors, original_callable, runs_on_values_only
+from bnlint.tracing.live import members, named_modules
+from bnlint.tracing.opaque import ScriptStandIn, held_tensors, original_callable, runs_on_values_only
 from bnlint.tracing.roles import module_role
 from bnlint.tracing.shortcuts import call_shortcut, module_shortcut
 from bnlint.tracing.source import Frame, caller
-from bnlint.tracing.watchdog import OutOfTime
+from bnlint.user_objects import attribute, is_a, is_set
 
 META = torch.device("meta")
 CPU = torch.device("cpu")
@@ -77,6 +80,7 @@ class Recorder(TorchFunctionMode):
         self._leaves = leaves
         self._stack: list[tuple[nn.Module, Frame | None]] = []
         self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
+        self._held: HeldCalls | None = None
         for module in copied.modules:
             module.__dict__["_compiled_call_impl"] = functools.partial(self._call_module, module)
         for identity, path in copied.tensor_paths.items():
@@ -91,10 +95,19 @@ class Recorder(TorchFunctionMode):
             return inner(*args, **kwargs)
         if not torch._C._is_torch_function_mode_enabled():  # inside a leaf
             return _forward(module, args, kwargs)
+        with torch._C.DisableTorchFunction():
+            self._release()
         if self._is_leaf(module):
             return self._call_leaf(module, args, kwargs)
+        if _normalises_in_its_own_way(module):
+            return self._call_unknown(module, args, kwargs)
         self.entered.add(self.path(module))
-        self._stack.append((module, caller() if norm_kind(module) is not None else None))
+        return self._call_inside(module, args, kwargs, caller() if norm_kind(module) is not None else None)
+
+    def _call_inside(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Frame | None
+    ) -> Any:
+        self._stack.append((module, frame))
         try:
             return _forward(module, args, kwargs)
         finally:
@@ -108,19 +121,53 @@ class Recorder(TorchFunctionMode):
             args, kwargs = self._enter(args), self._enter(kwargs)
             self.autocast.notice()
             result = self._run_leaf(module, args, kwargs)
-            target = attribute_path(self.path(module))
-            self.builder.attributes[target] = self._copied.originals[id(module)]
-            node = self.builder.call("call_module", target, args, kwargs, result, module_role(module), frame)
-            node.meta.update(layer=self.path(module), operator=type(module).__name__)
-            training = attribute(module, "training")
-            if training is not attribute(self._copied.originals[id(module)], "training"):
-                node.meta["training"] = training
-            replaced = self._replaced_tensors(module)
-            if replaced:
-                node.meta["replaced"] = replaced
-            if is_set(module, "inplace") and args and isinstance(args[0], Tensor):
-                self.builder.wrote(node, args[0])
+            self._emit_leaf(module, args, kwargs, result, frame)
         return result
+
+    def _call_unknown(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a BatchNorm with code of its own: what it does inside says whether it is a leaf."""
+        frame = caller()
+        with torch._C.DisableTorchFunction():
+            args, kwargs = self._enter(args), self._enter(kwargs)
+        self._held = held = HeldCalls(module)
+        try:
+            result = self._call_inside(module, args, kwargs, frame)
+            is_leaf = self._held is held
+        finally:
+            self._held = None
+        if is_leaf:
+            with torch._C.DisableTorchFunction():
+                self.autocast.notice()
+                node = self._emit_leaf(module, args, kwargs, result, frame)
+                given = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+                node.meta["uses_batch"] = None if given is None else held.use_the_batch(given)
+        return result
+
+    def _release(self) -> None:
+        """Write the calls that were held back: the layer whose they are is more than arithmetic."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        self.entered.add(self.path(held.module))
+        for call in held.calls:
+            self._write(call)
+
+    def _emit_leaf(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, frame: Frame | None
+    ) -> torch.fx.Node:
+        target = attribute_path(self.path(module))
+        self.builder.attributes[target] = self._copied.originals[id(module)]
+        node = self.builder.call("call_module", target, args, kwargs, result, module_role(module), frame)
+        node.meta.update(layer=self.path(module), operator=type(module).__name__)
+        training = attribute(module, "training")
+        if training is not attribute(self._copied.originals[id(module)], "training"):
+            node.meta["training"] = training
+        replaced = self._replaced_tensors(module)
+        if replaced:
+            node.meta["replaced"] = replaced
+        if is_set(module, "inplace") and args and isinstance(args[0], Tensor):
+            self.builder.wrote(node, args[0])
+        return node
 
     def _replaced_tensors(self, module: nn.Module) -> tuple[torch.fx.Node, ...]:
         """Tensors that are not the layer's own, as `torch.func.functional_call` puts in their place for one call."""
@@ -149,6 +196,7 @@ class Recorder(TorchFunctionMode):
 
     def emit_vmap(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Write a whole `torch.vmap` as one call; the calls inside it are not seen."""
+        self._release()
         mapped = original_callable(args[0], self._copied.originals)
         held = [node for tensor in held_tensors(args[0]) if (node := self.builder.node_of(tensor)) is not None]
         node = self.builder.call("call_function", function, (mapped, *args[1:]), kwargs, result, Role.UNKNOWN, caller())
@@ -161,7 +209,7 @@ class Recorder(TorchFunctionMode):
         if has_torch_forward(module):
             has_children = any(name != "parametrizations" for name in module._modules)
             return isinstance(module, nn.MultiheadAttention) or not has_children
-        return norm_kind(module) is not None and not isinstance(module, _TORCH_NORMS) and not module._modules
+        return is_named_norm(module) and not _normalises_in_its_own_way(module)
 
     def path(self, module: nn.Module) -> str:
         """Path of a module of the copy."""
@@ -179,6 +227,7 @@ class Recorder(TorchFunctionMode):
             return answer[0]
         args, kwargs = self._enter(args), self._enter(kwargs)
         if emission.name in _VALUE_READERS and not self._values:
+            self._release()
             return self._read_value(func, args, kwargs)
         if emission.name in _RESHAPES_IN_PLACE:
             self._freeze_shape(args[0])
@@ -188,14 +237,23 @@ class Recorder(TorchFunctionMode):
         return result
 
     def _emit(self, emission: Emission, args: Any, kwargs: Any, result: Any) -> None:
-        self.autocast.notice()
+        call = Call(emission, args, kwargs, result, caller(), self.autocast.current())
+        if self._held is not None and emission.role is not Role.NORMALISATION:
+            self._held.calls.append(call)
+            return
+        self._release()
+        self._write(call)
+
+    def _write(self, call: Call) -> None:
+        emission, args, kwargs = call.emission, call.args, call.kwargs
+        self.autocast.notice(call.autocast)
         if emission.op:
             op, target = emission.op, emission.target
         elif emission.writes:
             op, target, args = "call_function", setattr, (args[0], emission.target, *args[1:])
         else:
             op, target, args = "call_function", getattr, (args[0], emission.target)
-        node = self.builder.call(op, target, args, kwargs, result, emission.role, caller())
+        node = self.builder.call(op, target, args, kwargs, call.result, emission.role, call.frame)
         self._name_layer(node)
         written = [kwargs.get("out")]
         if emission.writes:
@@ -261,12 +319,6 @@ class Recorder(TorchFunctionMode):
         return known[1]
 
 
-_TORCH_NORMS = (
-    torch.nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm,
-    nn.CrossMapLRN2d,
-)  # fmt: skip
-
-
 def _forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a module with its hooks, past the reporting of the call."""
     return module._call_impl(*args, **kwargs)  # type: ignore[no-untyped-call]
@@ -275,6 +327,13 @@ def _forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 def attribute_path(path: str) -> str:
     """A module path as a `call_module` target: list indices become attributes."""
     return path.replace("[", ".").replace("]", "").replace("'", "")
+
+
+def _normalises_in_its_own_way(module: nn.Module) -> bool:
+    """Whether a module is a BatchNorm whose code is not torch's, and that calls no modules of its own."""
+    if norm_kind(module) is not NormKind.BATCH or isinstance(module, ScriptStandIn):
+        return False
+    return not has_torch_forward(module) and not module._modules
 
 
 def _wrapped_module(module: nn.Module) -> nn.Module | None:

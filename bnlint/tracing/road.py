@@ -10,20 +10,20 @@ from typing import Any
 from torch import fx, nn
 
 from bnlint.errors import NotAnalysedError
+from bnlint.interruption import OutOfTime
+from bnlint.norms.classes import norm_kind
 from bnlint.tracing.failure import describe, where
 from bnlint.tracing.infer_inputs import guesses
 from bnlint.tracing.inputs import Inputs
 from bnlint.tracing.kinds import How
 from bnlint.tracing.live import named_modules
 from bnlint.tracing.norm_calls import find_norm_calls
-from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.parts import add_parts
 from bnlint.tracing.record import Record, record
 from bnlint.tracing.sound_tree import sound_tree
 from bnlint.tracing.suggest_input import suggested_flags
 from bnlint.tracing.symbolic import Symbolic, symbolic
 from bnlint.tracing.trace import Trace
-from bnlint.tracing.watchdog import OutOfTime
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds for all attempts together."""

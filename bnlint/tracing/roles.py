@@ -13,8 +13,9 @@ from typing import Any
 from torch import nn
 from torch._ops import OpOverloadPacket
 
+from bnlint.norms.classes import norm_kind
+from bnlint.norms.operators import BY_NAME
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.norms import norm_kind
 
 TRANSPARENT = frozenset({Role.MOVE, Role.PART, Role.CONCATENATION})
 """Roles that a rule sees through."""
@@ -31,12 +32,7 @@ _OPERATORS: dict[Role, str] = {
         " _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu"
         " _scaled_dot_product_efficient_attention"
     ),
-    Role.NORMALISATION: (
-        "batch_norm instance_norm layer_norm group_norm rms_norm local_response_norm native_batch_norm"
-        " native_layer_norm native_group_norm _native_batch_norm_legit _native_batch_norm_legit_no_training"
-        " _native_batch_norm_legit_functional cudnn_batch_norm"
-        " _batch_norm_impl_index _batch_norm_with_update _batch_norm_no_update miopen_batch_norm batch_norm_no_update"
-    ),
+    Role.NORMALISATION: " ".join(BY_NAME),
     Role.ACTIVATION: (
         "relu relu6 gelu silu mish elu celu selu leaky_relu rrelu prelu hardswish hardsigmoid hardtanh sigmoid tanh"
         " logsigmoid log_sigmoid softplus softsign tanhshrink hardshrink softshrink threshold glu swish"

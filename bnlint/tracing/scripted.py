@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.jit import ScriptModule
 
-_TRAINING = 5
-"""Position of `training` among the arguments of `aten::batch_norm`, and of what is its like in `instance_norm`."""
+from bnlint.norms.operators import OPERATORS
 
 
 def baked_training(module: nn.Module) -> bool | None:
@@ -25,8 +24,9 @@ def baked_training(module: nn.Module) -> bool | None:
         return None
     graph = module.inlined_graph  # its nodes live no longer than the graph
     modes = {
-        list(call.inputs())[_TRAINING].toIValue()
-        for operator in ("aten::batch_norm", "aten::instance_norm")
-        for call in graph.findAllNodes(operator, recurse=True)  # type: ignore[attr-defined]
+        list(call.inputs())[operator.arguments.index(operator.mode)].toIValue()
+        for operator in OPERATORS.values()
+        if isinstance(operator.mode, str)
+        for call in graph.findAllNodes(f"aten::{operator.name}", recurse=True)  # type: ignore[attr-defined]
     }
     return modes.pop() if len(modes) == 1 else None

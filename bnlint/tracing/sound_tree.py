@@ -7,8 +7,9 @@ from torch.jit import ScriptModule
 
 from bnlint.artifacts.module_tree import EndlessTreeError, require_finite
 from bnlint.errors import NotAnalysedError
-from bnlint.tracing.live import is_a, members, named_modules
+from bnlint.tracing.live import members, named_modules
 from bnlint.tracing.stand_ins import Readable, readable
+from bnlint.user_objects import is_a
 
 _OF_EVERY_MODULE = (
     "training", "_parameters", "_buffers", "_modules",

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from bnlint.artifacts.user_code import described
-from bnlint.tracing.interruption import pass_on
+from bnlint.interruption import pass_on
 from bnlint.tracing.live import children, members, named_modules
 
 _LISTED = ("_modules", "_parameters", "_buffers")

@@ -12,17 +12,18 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
+from bnlint.interruption import OutOfTime, pass_on
+from bnlint.norms.classes import has_torch_forward, norm_kind
 from bnlint.tracing.copying.isolation import isolated
 from bnlint.tracing.copying.structural_copy import StructuralCopy
 from bnlint.tracing.copying.tensors import meta_tensor
-from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.kinds import Role
-from bnlint.tracing.live import attribute, submodule
-from bnlint.tracing.norms import has_torch_forward, norm_kind
+from bnlint.tracing.live import submodule
 from bnlint.tracing.process_state import process_state_kept
 from bnlint.tracing.roles import module_role, operator_role
 from bnlint.tracing.source import caller
-from bnlint.tracing.watchdog import OutOfTime, run_with_limit
+from bnlint.tracing.watchdog import run_with_limit
+from bnlint.user_objects import attribute
 
 _MOST_OPAQUE_MODULES = 20
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 
+from bnlint.norms.kinds import NormKind
 from bnlint.report import Location
 from bnlint.tracing.inputs import Inputs
-from bnlint.tracing.kinds import How, NormKind
+from bnlint.tracing.kinds import How
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,16 @@ class NormCall:
     uses_batch_statistics: bool | None
     arguments: Mapping[str, Any]
     location: Location | None
+
+    @property
+    def inlined(self) -> bool:
+        """Whether an operator is called in place of a layer, of which the tensors alone are left."""
+        return self.module is None and not self.functional
+
+    @property
+    def lowered(self) -> bool:
+        """Whether an operator such as `aten.batch_norm.default` is called, as in graphs without layers."""
+        return self.module is None and isinstance(self.node.target, OpOverload)
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
 
+from bnlint.interruption import OutOfTime
+
 T = TypeVar("T")
 
 _AGAIN = 0.1
 """Seconds after which the exception is raised once more, if the code is still running."""
-
-
-class OutOfTime(BaseException):
-    """The run took longer than it was given."""
 
 
 def run_with_limit(seconds: float, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

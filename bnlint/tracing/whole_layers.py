@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bnlint.artifacts.promised_attributes import promised_attributes
-from bnlint.tracing.live import attribute
+from bnlint.user_objects import attribute
 
 
 def is_whole(layer: nn.Module) -> bool:

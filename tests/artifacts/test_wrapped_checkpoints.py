@@ -18,7 +18,7 @@ from bnlint.artifacts.read import read as read_target
 from bnlint.artifacts.saved import Saved, read_saved
 from bnlint.artifacts.sniff import Kind
 from bnlint.errors import NotAnalysedError, UsageError
-from bnlint.facts.named_layers import named_layers
+from bnlint.norms.weights import named_layers
 from tests.models import with_plausible_statistics
 
 

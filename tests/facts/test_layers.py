@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bnlint.facts.layers import computes_by_hand, configuration
+from bnlint.facts.layers import configuration
+from bnlint.norms.classes import computes_by_hand
 
 
 class NaiveSyncBatchNorm(nn.BatchNorm2d):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import bnlint
 from bnlint.facts.mode import ignores_eval, learns_statistics, mode_facts
 from bnlint.facts.unknown import UNKNOWN
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
 from tests.models import ConvNet, with_plausible_statistics
 from tests.tracing.proof import images
 

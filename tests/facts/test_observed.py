@@ -10,6 +10,7 @@ from bnlint.facts.observed import Observed
 from bnlint.facts.records import NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
+from bnlint.norms.kinds import NormKind
 from bnlint.running.observations import (
     NOTHING,
     BatchDependence,
@@ -20,7 +21,6 @@ from bnlint.running.observations import (
     Observations,
     PaddingRun,
 )
-from bnlint.tracing.kinds import NormKind
 
 NEAR, FAR = Drift(0.0, 0.0, 0.1, 1.0, 0, 0.2), Drift(9.0, None, 9.0, 1.0, 3, 11.0)
 

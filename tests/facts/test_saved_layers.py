@@ -69,3 +69,28 @@ def test_layers_whose_kind_names_do_not_tell_are_there(tmp_path: Path) -> None:
     assert [(finding.code, finding.layers) for finding in report.findings] == [("BN502", ("norm1",))]
     assert report.coverage.kinds == {"unknown": 3}
     assert "BN401" in {item.code for item in report.not_run}  # of BatchNorm, which any of them might be
+
+
+class NamedBatchNorm(nn.Module):
+    """A BatchNorm by its name alone: its code is not in a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(4))
+        self.register_buffer("running_var", torch.ones(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("training", "uses", "ignores"), [(True, True, False), (False, UNKNOWN, UNKNOWN)], ids=["train", "eval"]
+)
+def test_the_flag_of_a_class_that_is_a_batch_norm_by_name_is_not_believed(
+    training: bool, uses: object, ignores: object, tmp_path: Path
+) -> None:
+    torch.save(nn.Sequential(NamedBatchNorm()).train(training), tmp_path / "model.pt")
+    (facts,) = inspect(tmp_path / "model.pt").norms
+    assert (facts.kind, facts.uses_batch_statistics, facts.ignores_eval) == ("batch_norm", uses, ignores)
+    report = bnlint.check(tmp_path / "model.pt")
+    assert ("BN103" in {item.code for item in report.not_run}) is not training

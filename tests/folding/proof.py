@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 import bnlint
 from bnlint.folding.fold import FoldResult
-from bnlint.tracing.kinds import NormKind
-from bnlint.tracing.norms import norm_kind
+from bnlint.norms.classes import norm_kind
+from bnlint.norms.kinds import NormKind
 
 EXACT = 1e-10
 """Relative error of a model folded and run in float64."""

@@ -8,10 +8,11 @@ import yaml
 
 from bnlint.facts.records import ModelFacts, NormFacts
 from bnlint.facts.vocabulary import vocabulary
+from bnlint.norms.kinds import NormKind
 from bnlint.report import Context
 from bnlint.ruleset.load import built_in_folder
 from bnlint.ruleset.schema import Example, Sort, rule_schema, schema_text, sort_of
-from bnlint.tracing.kinds import How, NormKind, Role
+from bnlint.tracing.kinds import How, Role
 from tests.ruleset.writing import PLAIN
 
 COPY = Path(__file__).parents[2] / "docs" / "rule-schema.json"

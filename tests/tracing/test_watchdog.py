@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bnlint.tracing.watchdog import OutOfTime, run_with_limit
+from bnlint.interruption import OutOfTime
+from bnlint.tracing.watchdog import run_with_limit
 
 
 def loop() -> None:

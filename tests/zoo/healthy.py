@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bnlint.tracing.norms import norm_kind
+from bnlint.norms.classes import norm_kind
 from tests.models import with_plausible_statistics
 
 TRAINING: dict[str, Any] = {"context": "training", "batch_size": 64, "dataset_size": 1_281_167}

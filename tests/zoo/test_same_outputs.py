@@ -11,8 +11,8 @@ from torch import Tensor, fx, nn
 
 import bnlint
 import tests.torchvision_ops  # noqa: F401 - before torchvision and timm
+from bnlint.norms.classes import norm_kind
 from bnlint.tracing.kinds import How
-from bnlint.tracing.norms import norm_kind
 from bnlint.tracing.trace import Trace
 from tests.models import with_plausible_statistics
 from tests.tracing.proof import assert_same, leaves, run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -18,11 +18,8 @@ from bnlint.artifacts.inert.tensors import SavedTensor, as_dtype, as_sizes, as_t
 from bnlint.artifacts.inert.values import Stub, attributes, mapping
 from bnlint.artifacts.inside import is_inside
 from bnlint.artifacts.weight_folders import METADATA
+from bnlint.norms.tensors import ROLES
 from bnlint.opening import is_regular, is_there, open_regular
-
-_OF_NORMALISATION: Final = frozenset({
-    "running_mean", "running_var", "num_batches_tracked", "weight", "bias", "gamma", "beta",
-})  # fmt: skip
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
@@ -100,7 +97,7 @@ def _described(name: Any, item: Any) -> SavedTensor | None:
 def _may_be_normalisation(name: str, tensors: Mapping[str, SavedTensor]) -> bool:
     path, _, last = name.rpartition(".")
     tensor = tensors[name]
-    if last not in _OF_NORMALISATION or len(tensor.shape) > 1 or tensor.numel > LARGEST_TENSOR:
+    if last not in ROLES or len(tensor.shape) > 1 or tensor.numel > LARGEST_TENSOR:
         return False
     weight = tensors.get(f"{path}.weight" if path else "weight")
     return weight is None or len(weight.shape) <= 1  # the bias of a convolution is not needed

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bnlint.artifacts.names import joined
+from bnlint.norms.operators import CANONICAL, FUNCTIONS, MODES, OPERATORS
+from bnlint.norms.tensors import COUNTER, STATISTICS
 
 Scalar = bool | int | float | str | None
 Constant = Scalar | tuple[Scalar, ...]
@@ -18,24 +20,6 @@ PARSED_AS: Final = "<TorchScript>"
 
 LIBRARY: Final = "__torch__.torch.nn.functional."
 """Where the functions of `torch.nn.functional` stand in an archive, with arguments in their own order."""
-
-_STATISTICS: Final = ("running_mean", "running_var")
-_AFFINE: Final = ("weight", "bias")
-_OPERATORS: Final = {
-    "batch_norm": ("input", *_AFFINE, *_STATISTICS, "training", "momentum", "eps"),
-    "native_batch_norm": ("input", *_AFFINE, *_STATISTICS, "training", "momentum", "eps"),
-    "instance_norm": ("input", *_AFFINE, *_STATISTICS, "training", "momentum", "eps"),
-    "layer_norm": ("input", "shape", *_AFFINE, "eps"),
-    "group_norm": ("input", "groups", *_AFFINE, "eps"),
-    "rms_norm": ("input", "shape", "weight", "eps"),
-}
-"""The arguments of operators of `torch`, by https://github.com/pytorch/pytorch, aten/src/ATen/native."""
-
-_FUNCTIONS: Final = _OPERATORS | {
-    "batch_norm": ("input", *_STATISTICS, *_AFFINE, "training", "momentum", "eps"),
-    "instance_norm": ("input", *_STATISTICS, *_AFFINE, "training", "momentum", "eps"),
-}
-"""The arguments of functions of `torch.nn.functional`."""
 
 
 @dataclass(frozen=True)
@@ -190,15 +174,15 @@ class _Body(ast.NodeVisitor):
                 self._unit.children.setdefault(path, offset)
         name = _dotted(node.func)
         name = self._functions.get(name, name)
-        names = _OPERATORS.get(name.removeprefix("torch.")) if name.startswith("torch.") else None
+        operator = OPERATORS.get(name.removeprefix("torch.")) if name.startswith("torch.") else None
         if name.startswith(LIBRARY):
-            names = _FUNCTIONS.get(name.removeprefix(LIBRARY))
-        if names is None:
+            operator = FUNCTIONS.get(name.removeprefix(LIBRARY))
+        if operator is None:
             return
-        # Arguments at their defaults are left out at the end of a call; torch gives these two the same eps.
-        arguments: dict[str, Constant] = {"eps": 1e-5} if "groups" in names or name.endswith("layer_norm") else {}
+        arguments: dict[str, Constant] = dict(operator.optional)  # at their defaults they are left out
         constants: dict[str, int] = {}
-        given = [*zip(names, node.args, strict=False), *((word.arg or "", word.value) for word in node.keywords)]
+        words = ((CANONICAL.get(word.arg or "", word.arg or ""), word.value) for word in node.keywords)
+        given = [*zip(operator.arguments, node.args, strict=False), *words]
         for argument, item in given:
             value, number = _constant(item), _constant_number(item)
             arguments.pop(argument, None)
@@ -207,24 +191,23 @@ class _Body(ast.NodeVisitor):
             if number is not None:
                 constants[argument] = number
         values = dict(given)
-        mode = self._path(values["training"]) if "training" in values else None
+        flag = next((values[name] for name in MODES if name in values), None)
+        mode = None if flag is None else self._path(flag)
         statistics = self._statistics(values)
-        if constants.keys() >= set(_STATISTICS) and arguments.get("training") is True and self._counted:
-            statistics, self._counted = f"{self._counted}.{_STATISTICS[0]}", ""
-        self._unit.calls.append(
-            CodeCall(name.rpartition(".")[2], arguments, constants, offset, statistics, mode),
-        )
+        if constants.keys() >= set(STATISTICS) and operator.training(arguments) and self._counted:
+            statistics, self._counted = f"{self._counted}.{STATISTICS[0]}", ""
+        self._unit.calls.append(CodeCall(operator.name, arguments, constants, offset, statistics, mode))
 
     def _count(self, node: ast.Call) -> None:
         """Note the layer whose batches are counted: in a frozen program its call comes next, its tensors constants."""
         if _dotted(node.func) == "torch.add_" and node.args:
             owner, _, name = (self._path(node.args[0]) or "").rpartition(".")
-            if name == "num_batches_tracked":
+            if name == COUNTER:
                 self._counted = owner
 
     def _statistics(self, values: Mapping[str, ast.expr]) -> str | None:
         """The attribute that a call reads its running statistics from, as `CodeCall.statistics` has it."""
-        given = [values[name] for name in _STATISTICS if name in values]
+        given = [values[name] for name in STATISTICS if name in values]
         paths = [path for item in given if (path := self._path(item)) is not None]
         if paths:
             return paths[0]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from bnlint.artifacts.inert.script_code import CodeCall, Constant, Scalar
 from bnlint.artifacts.inert.values import Stub, attributes
-
-_KEEPING_STATISTICS: Final = ("batch_norm", "instance_norm")
+from bnlint.norms.operators import BY_NAME, KEEPING_STATISTICS, MODES
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class LayerPaths:
         return caller if "running_mean" in attributes(self._stubs[caller]) else None
 
     def _mode_told(self, caller: str, layer: str, call: CodeCall) -> bool:
-        if isinstance(call.arguments.get("training"), bool):
+        if BY_NAME[call.operator].training(call.arguments) is not None:
             return True
         owner, _, name = (call.mode or "").rpartition(".")
         flagged = self.path_of(caller, owner)
@@ -129,9 +127,10 @@ def agreed(calls: Collection[Mapping[str, Constant]]) -> dict[str, Scalar]:
         `momentum` and `eps`, as far as they are the same everywhere.
     """
     found: dict[str, Scalar] = {}
+    in_eval = any(arguments.get(mode) is False for arguments in calls for mode in MODES)
     for name in ("momentum", "eps"):
         values = {arguments.get(name) for arguments in calls}
-        if name == "momentum" and values == {0.0} and any(arguments.get("training") is False for arguments in calls):
+        if name == "momentum" and values == {0.0} and in_eval:
             continue  # in eval mode torch writes 0 for a cumulative average, too
         value = values.pop() if len(values) == 1 else None
         if value is not None and not isinstance(value, tuple):
@@ -141,7 +140,7 @@ def agreed(calls: Collection[Mapping[str, Constant]]) -> dict[str, Scalar]:
 
 def keeps_statistics(operator: str) -> bool:
     """Whether an operator takes running statistics."""
-    return operator.endswith(_KEEPING_STATISTICS)
+    return operator in KEEPING_STATISTICS
 
 
 def _descend(stub: Stub, path: str) -> object | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from bnlint.facts.families.names import MODE
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.facts.vocabulary import Fact, Need, Ordinary
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)

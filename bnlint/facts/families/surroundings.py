@@ -6,7 +6,8 @@ from typing import Annotated
 from bnlint.facts.families.names import SURROUNDINGS, Names
 from bnlint.facts.unknown import UNKNOWN, Maybe
 from bnlint.facts.vocabulary import Fact, Need, Ordinary
-from bnlint.tracing.kinds import NormKind, Role
+from bnlint.norms.kinds import NormKind
+from bnlint.tracing.kinds import Role
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)

@@ -20,6 +20,7 @@ from bnlint.artifacts.names import joined
 from bnlint.artifacts.user_code import described
 from bnlint.artifacts.wrappers import inside_compiled
 from bnlint.errors import NotAnalysedError
+from bnlint.interruption import pass_on
 from bnlint.tracing.copying import containers, functions
 from bnlint.tracing.copying.atoms import ATOMIC, ATOMIC_TYPES
 from bnlint.tracing.copying.lru_caches import LRU_CACHE
@@ -28,7 +29,6 @@ from bnlint.tracing.copying.objects import copied_object
 from bnlint.tracing.copying.reach import holds_model, reached
 from bnlint.tracing.copying.surroundings import Surroundings
 from bnlint.tracing.copying.tensors import TensorCopy
-from bnlint.tracing.interruption import pass_on
 from bnlint.tracing.live import named_modules
 from bnlint.tracing.opaque import ScriptStandIn
 

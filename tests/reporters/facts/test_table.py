@@ -8,10 +8,10 @@ import pytest
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
 from bnlint.facts.vocabulary import Need
+from bnlint.norms.kinds import NormKind
 from bnlint.reporters.facts import listing as fact_list
 from bnlint.reporters.facts import table as fact_table
 from bnlint.reporters.page.style import Style
-from bnlint.tracing.kinds import NormKind
 
 MODEL = ModelFacts(
     class_name="Net",

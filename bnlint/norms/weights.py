@@ -8,16 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from bnlint.facts.layer_names import kind_of_path, says_norm
-from bnlint.tracing.kinds import NormKind
-
-_STATISTICS: Final = ("running_mean", "running_var")
-_ROLES: Final = {
-    "running_mean": "running_mean", "running_var": "running_var", "num_batches_tracked": "num_batches_tracked",
-    "weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias",
-    "moving_mean": "running_mean", "moving_variance": "running_var",
-}  # fmt: skip
-"""What a tensor of a normalisation layer is, by its name; some stand in models converted from TensorFlow."""
+from bnlint.norms.kinds import WITH_STATISTICS, NormKind
+from bnlint.norms.names import kind_of_path, says_norm
+from bnlint.norms.tensors import COUNTER, ROLES, STATISTICS
 
 _PLACE: Final = re.compile(r"\d{1,6}", re.ASCII)
 """The name of a layer in an `nn.Sequential`."""
@@ -79,7 +72,7 @@ def named_layers(tensors: Mapping[str, Described], versions: Mapping[str, int] |
     versions = versions or {}
     groups = _groups(tensors)
     owns = {
-        path: {_ROLES[last]: name for last, name in group.items() if last in _ROLES} for path, group in groups.items()
+        path: {ROLES[last]: name for last, name in group.items() if last in ROLES} for path, group in groups.items()
     }
     batch_norms = {path for path, own in owns.items() if _is_batch_norm(own, groups[path], versions.get(path), tensors)}
     whole = {frozenset(owns[path]) for path in batch_norms}
@@ -112,11 +105,11 @@ def _is_batch_norm(own: Own, group: Mapping[str, str], version: int | None, tens
     Such a normaliser has neither a scale nor the counter of BatchNorm, but a counter of its own, or statistics for each
     element of an image.
     """
-    if not all(name in own for name in _STATISTICS):
+    if not all(name in own for name in STATISTICS):
         return False
-    if version == NORM_BASE_VERSION or {"weight", "num_batches_tracked"} & own.keys():
+    if version == NORM_BASE_VERSION or {"weight", COUNTER} & own.keys():
         return True
-    return len(own) == len(group) and all(len(tensors[own[name]].shape) == 1 for name in _STATISTICS)
+    return len(own) == len(group) and all(len(tensors[own[name]].shape) == 1 for name in STATISTICS)
 
 
 def _lost_statistics(
@@ -132,21 +125,19 @@ def _lost_statistics(
     moving averages in a model of any sort. A BatchNorm is told by the counter of its batches, by the metadata, or by
     other layers of the file, which have the same tensors and the missing one.
     """
-    if len(own) != len(group) or any(
-        len(tensors[own[role]].shape) != 1 for role in own.keys() - {"num_batches_tracked"}
-    ):
+    if len(own) != len(group) or any(len(tensors[own[role]].shape) != 1 for role in own.keys() - {COUNTER}):
         return False
-    if "num_batches_tracked" in own:
+    if COUNTER in own:
         return len(own) > 1  # anything may count batches
-    kept = [name for name in _STATISTICS if name in own]
+    kept = [name for name in STATISTICS if name in own]
     if not kept:
         return False
-    return version == NORM_BASE_VERSION or ("weight" in own and frozenset({*own, *_STATISTICS}) in whole)
+    return version == NORM_BASE_VERSION or ("weight" in own and frozenset({*own, *STATISTICS}) in whole)
 
 
 def _kind_without_statistics(by_name: NormKind | None, version: int | None, own: Own) -> NormKind | None:
     if version == NORM_BASE_VERSION:
-        return by_name if by_name in {NormKind.BATCH, NormKind.INSTANCE} else None
+        return by_name if by_name in WITH_STATISTICS else None
     # An RMSNorm is often called `layernorm` (T5, Llama), but never has a bias; GroupNorm always has one.
     certain = by_name is NormKind.RMS or (by_name in {NormKind.LAYER, NormKind.GROUP} and "bias" in own)
     return by_name if certain else None
@@ -190,7 +181,7 @@ def _without_tensors(tensors: Mapping[str, Described], versions: Mapping[str, in
     for path in versions:
         if path in candidates and path and not _holds_any(f"{path}.", names):
             kind = kind_of_path(path)
-            found.append(NamedLayer(path, kind if kind in {NormKind.BATCH, NormKind.INSTANCE} else None, {}))
+            found.append(NamedLayer(path, kind if kind in WITH_STATISTICS else None, {}))
     return found
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from bnlint.facts.named_layers import NamedLayer, named_layers
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
+from bnlint.norms.weights import NamedLayer, named_layers
 
 
 def of(model: nn.Module) -> tuple[NamedLayer, ...]:
@@ -225,5 +225,5 @@ def test_metadata_shows_layers_without_statistics() -> None:
 
 
 def test_torch_is_not_imported() -> None:
-    code = "import sys, bnlint.facts.named_layers; sys.exit('torch' in sys.modules)"
+    code = "import sys, bnlint.norms.weights; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-from bnlint.tracing.watchdog import OutOfTime
-
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class OutOfTime(BaseException):
+    """The run took longer than it was given."""
 
 
 class _Watch:

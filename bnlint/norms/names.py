@@ -1,4 +1,4 @@
-"""What the path of a layer says of its kind: names that model code gives to normalisation layers."""
+"""What names say of a kind of normalisation: names of classes, and the names that model code gives to layers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from bnlint.tracing.kinds import NormKind
+from bnlint.norms.kinds import NormKind
 
-_NAMES: Final = (
+LOCAL_RESPONSE: Final = ("LocalResponseNorm", "CrossMapLRN2d")
+"""The classes of torch for local response normalisation, which no other name stands for."""
+
+_PLAIN_PACKAGES: Final = ("torch.nn.modules.", "torch.ao.nn.")
+
+_CLASSES: Final = (
+    (re.compile(r"BatchNorm(Act)?([123]d)?$|^FrozenBatchNorm|^FrozenBN", re.IGNORECASE), NormKind.BATCH),
+    (re.compile(r"RMSNorm(2d)?$", re.IGNORECASE), NormKind.RMS),
+    (re.compile(r"LayerNorm([123]d)?$", re.IGNORECASE), NormKind.LAYER),
+    (re.compile(r"InstanceNorm([123]d)?$", re.IGNORECASE), NormKind.INSTANCE),
+    (re.compile(r"GroupNorm$", re.IGNORECASE), NormKind.GROUP),
+)
+_LAYERS: Final = (
     (re.compile(r"batch_?norm|(^|_)bn(_|$)"), NormKind.BATCH),
     (re.compile(r"instance_?norm"), NormKind.INSTANCE),
     (re.compile(r"rms_?norm|(^|_)rms(_|$)"), NormKind.RMS),
@@ -23,6 +35,21 @@ _ANY_NORM: Final = re.compile(r"(?<!weight_)(?<!spectral_)norms?(\d\w*)?(_|$)|no
 """Not `normalizer`, `normals`, nor the reparametrisations of weights."""
 
 
+def kind_by_name(class_name: str) -> NormKind | None:
+    """The kind of normalisation that a class name stands for, `None` for other names."""
+    return next((kind for pattern, kind in _CLASSES if pattern.search(class_name)), None)
+
+
+def is_frozen_by_name(class_name: str) -> bool:
+    """Whether a class of BatchNorm says that it normalises by its running statistics whatever its mode."""
+    return "frozen" in class_name.lower()
+
+
+def is_of_torch(class_path: str) -> bool:
+    """Whether a dotted path is that of a layer of torch, whose code is known."""
+    return class_path.startswith(_PLAIN_PACKAGES)
+
+
 def kind_of_path(path: str) -> NormKind | None:
     """The kind of normalisation that the name of a layer says, `None` for other names."""
     return _kind_of_word(_word(path))
@@ -35,7 +62,7 @@ def says_norm(path: str) -> bool:
 
 @lru_cache(1024)  # thousands of layers share a few names
 def _kind_of_word(word: str) -> NormKind | None:
-    return next((kind for pattern, kind in _NAMES if pattern.search(word)), None)
+    return next((kind for pattern, kind in _LAYERS if pattern.search(word)), None)
 
 
 def _word(path: str) -> str:

@@ -1,0 +1,1 @@
+"""What a normalisation is: kinds, classes, operators, names and weights. Nothing here knows of graphs or of files."""
