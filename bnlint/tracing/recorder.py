@@ -137,7 +137,7 @@ class Recorder(TorchFunctionMode):
                 self.autocast.notice()
                 node = self._emit_leaf(module, args, kwargs, result, frame)
                 given = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
-                node.meta["uses_batch"] = None if given is None else held.use_the_batch(given)
+                node.meta["uses_batch"] = None if given is None else held.use_the_batch(given, result)
         return result
 
     def _release(self) -> None:
