@@ -72,4 +72,5 @@ def _repeats_all(arguments: Mapping[str, Any]) -> bool:
 
 
 def _is_called(value: object, names: Collection[str]) -> bool:
-    return isinstance(value, fx.Node) and operator_name(value.target) in names
+    # A child that is called `repeat` gives tensors such a name, too.
+    return isinstance(value, fx.Node) and value.op == "call_function" and operator_name(value.target) in names

@@ -16,8 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
 from bnlint.interruption import OutOfTime
-from bnlint.norms.classes import has_torch_forward, is_named_norm, norm_kind
-from bnlint.norms.kinds import NormKind
+from bnlint.norms.classes import norm_kind
 from bnlint.text import text_of
 from bnlint.tracing.autocast import AutocastRegions
 from bnlint.tracing.constants import ValueNeededError, value_of
@@ -27,8 +26,9 @@ from bnlint.tracing.emission import Emission, emission_of
 from bnlint.tracing.graph_builder import GraphBuilder
 from bnlint.tracing.held_calls import Call, HeldCalls
 from bnlint.tracing.kinds import Role
+from bnlint.tracing.leaves import is_leaf, normalises_in_its_own_way, wrapped_module
 from bnlint.tracing.live import members, named_modules
-from bnlint.tracing.opaque import ScriptStandIn, held_tensors, original_callable, runs_on_values_only
+from bnlint.tracing.opaque import held_tensors, original_callable, runs_on_values_only
 from bnlint.tracing.roles import module_role
 from bnlint.tracing.shortcuts import call_shortcut, module_shortcut
 from bnlint.tracing.source import Frame, caller
@@ -90,16 +90,16 @@ class Recorder(TorchFunctionMode):
     # Module calls
 
     def _call_module(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        inner = _wrapped_module(module)
+        inner = wrapped_module(module)
         if inner is not None:
             return inner(*args, **kwargs)
         if not torch._C._is_torch_function_mode_enabled():  # inside a leaf
             return _forward(module, args, kwargs)
         with torch._C.DisableTorchFunction():
             self._release()
-        if self._is_leaf(module):
+        if self.path(module) in self._leaves or is_leaf(module):
             return self._call_leaf(module, args, kwargs)
-        if _normalises_in_its_own_way(module):
+        if normalises_in_its_own_way(module):
             return self._call_unknown(module, args, kwargs)
         self.entered.add(self.path(module))
         return self._call_inside(module, args, kwargs, caller() if norm_kind(module) is not None else None)
@@ -140,7 +140,7 @@ class Recorder(TorchFunctionMode):
                 self.autocast.notice()
                 node = self._emit_leaf(module, args, kwargs, result, frame)
                 given = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
-                node.meta["uses_batch"] = None if given is None else held.use_the_batch(given)
+                node.meta["uses_batch"] = None if given is None else held.use_the_batch(given, result)
         return result
 
     def _release(self) -> None:
@@ -202,14 +202,6 @@ class Recorder(TorchFunctionMode):
         node = self.builder.call("call_function", function, (mapped, *args[1:]), kwargs, result, Role.UNKNOWN, caller())
         node.meta["also_reads"] = held
         self.builder.unexplained += 1
-
-    def _is_leaf(self, module: nn.Module) -> bool:
-        if self.path(module) in self._leaves or runs_on_values_only(module):
-            return True
-        if has_torch_forward(module):
-            has_children = any(name != "parametrizations" for name in module._modules)
-            return isinstance(module, nn.MultiheadAttention) or not has_children
-        return is_named_norm(module) and not _normalises_in_its_own_way(module)
 
     def path(self, module: nn.Module) -> str:
         """Path of a module of the copy."""
@@ -327,20 +319,6 @@ def _forward(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 def attribute_path(path: str) -> str:
     """A module path as a `call_module` target: list indices become attributes."""
     return path.replace("[", ".").replace("]", "").replace("'", "")
-
-
-def _normalises_in_its_own_way(module: nn.Module) -> bool:
-    """Whether a module is a BatchNorm whose code is not torch's, and that calls no modules of its own."""
-    if norm_kind(module) is not NormKind.BATCH or isinstance(module, ScriptStandIn):
-        return False
-    return not has_torch_forward(module) and not module._modules
-
-
-def _wrapped_module(module: nn.Module) -> nn.Module | None:
-    """The module inside a wrapper that only forwards to it on one device."""
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        return module._modules["module"]
-    return module._modules.get("_orig_mod") if type(module).__name__ == "OptimizedModule" else None
 
 
 def _as_if_accepted(error: ValueError, args: Any) -> Tensor:

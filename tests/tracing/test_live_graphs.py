@@ -124,6 +124,19 @@ def test_flat_tensors_belong_to_the_layer_that_their_name_begins_with(prefix: st
     assert table.model.norm_layers == 5
 
 
+def test_a_child_may_be_called_like_an_operator() -> None:
+    class Repeating(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.repeat = nn.Conv2d(3, 4, 1), nn.Sequential(nn.BatchNorm2d(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.repeat(self.conv(x))
+
+    made = torch.export.export(with_plausible_statistics(Repeating()).eval(), (images(),))
+    assert {facts.layer: facts.foldable for facts in bnlint.inspect(made).norms} == {"repeat.0": True}
+
+
 class Function(nn.Module):
     """A BatchNorm that is called as a function."""
 

@@ -171,6 +171,14 @@ class ConstantBatchNorm2d(Base):
         return self.affine(x, _wide(self.running_mean), _wide(self.running_var))
 
 
+class UpdatingBatchNorm2d(Base):
+    """Moves its statistics in eval mode, and normalises by them: that is another fault."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.running_mean.lerp_(x.mean((0, 2, 3)), 0.0)
+        return self.affine(x, _wide(self.running_mean), _wide(self.running_var))
+
+
 class BatchOfSubclass(nn.BatchNorm2d):
     def __init__(self) -> None:
         super().__init__(CHANNELS)
@@ -198,6 +206,7 @@ IN_EVAL: dict[type[nn.Module], tuple[object, object, bool]] = {
     SampleBatchNorm2d: (UNKNOWN, UNKNOWN, False),
     HiddenBatchNorm2d: (UNKNOWN, UNKNOWN, False),
     ConstantBatchNorm2d: (False, False, True),
+    UpdatingBatchNorm2d: (False, False, True),
     BatchOfSubclass: (True, True, False),
 }
 """What each does in eval mode: whether it uses the batch, whether it ignores `eval()`, whether it can be folded."""
