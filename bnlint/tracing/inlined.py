@@ -28,16 +28,16 @@ def has_generated_code(module: nn.Module) -> bool:
     return generated or type(module) is nn.Module
 
 
-def inlined_layer(arguments: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> str | None:
-    """Path of the layer whose normalisation an operator does.
+def inlined_layer(arguments: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> tuple[str, str] | None:
+    """The layer whose normalisation an operator does.
 
     Args:
         arguments: What the operator is called with.
         modules: Every module by path.
 
     Returns:
-        The path that the name of its statistics, or else of its scale, begins with; `None` where it has neither among
-        the tensors of a module of that sort.
+        The path that the name of its statistics, or else of its scale, begins with, and that of the module which holds
+        them; `None` where it has neither among the tensors of a module of that sort.
     """
     for name in (ARGUMENTS[0], "weight"):
         argument = arguments.get(name)
@@ -47,9 +47,9 @@ def inlined_layer(arguments: Mapping[str, Any], modules: Mapping[str, nn.Module]
         if owner not in modules or not has_generated_code(modules[owner]):
             continue
         if own == name:
-            return owner
+            return owner, owner
         if own.endswith(f"_{name}"):
-            return joined(owner, own.removesuffix(f"_{name}").removeprefix(_OF_ROOT))
+            return joined(owner, own.removesuffix(f"_{name}").removeprefix(_OF_ROOT)), owner
     return None
 
 
@@ -61,5 +61,8 @@ def counter_beside(statistics: fx.Node, root: nn.Module) -> object:
         root: The model.
     """
     owner, _, own = str(statistics.target).rpartition(".")
-    module = root.get_submodule(owner)
+    try:
+        module = root.get_submodule(owner)
+    except AttributeError:  # outside the module tree
+        return None
     return getattr(module, own.removesuffix(ARGUMENTS[0]) + COUNTER, None)

@@ -72,7 +72,10 @@ def _function_call(
     operator, arguments = operator_of(node), norm_arguments(node)
     owner = _owner_of_tensors(arguments, modules) or node.meta.get("layer")
     inlined = inlined_layer(arguments, modules) if owner is None else None
-    layer = owner if owner is not None else inlined if inlined is not None else node.meta.get("module", "")
+    if inlined is not None:
+        layer, held_by = inlined
+    else:
+        layer = held_by = owner if owner is not None else node.meta.get("module", "")
     frame, source = node.meta.get("stack"), arguments.get("input")
     return NormCall(
         node=node,
@@ -80,7 +83,7 @@ def _function_call(
         layer=layer,
         kind=kind,
         module=modules.get(owner) if owner is not None else None,
-        registered=inlined is not None or layer in registered,
+        registered=held_by in registered,
         functional=owner is None and inlined is None,
         uses_batch_statistics=None if operator is None else operator.uses_batch_statistics(arguments),
         arguments=arguments,

@@ -132,10 +132,10 @@ class Recorder(TorchFunctionMode):
         self._held = held = HeldCalls(module)
         try:
             result = self._call_inside(module, args, kwargs, frame)
-            is_leaf = self._held is held
+            is_whole = self._held is held
         finally:
             self._held = None
-        if is_leaf:
+        if is_whole:
             with torch._C.DisableTorchFunction():
                 self.autocast.notice()
                 node = self._emit_leaf(module, args, kwargs, result, frame)

@@ -98,6 +98,21 @@ def test_within_a_larger_model() -> None:
     assert [found[layer].ignores_eval for layer in ("0.bn", "0.block.1", "1")] == [True, True, False]
 
 
+def test_outside_the_module_tree() -> None:
+    class Hiding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = [program(training=True).module()]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.parts[0](x)
+
+    found = by_layer(bnlint.inspect(Hiding().eval(), inputs=images()))
+    assert [(layer, found[layer].registered, found[layer].ignores_eval) for layer in found if layer.endswith("bn")] == [
+        ("parts[0].bn", False, True)
+    ]
+
+
 def flat(made: ExportedProgram, prefix: str = "") -> fx.GraphModule:
     """The same graph with all tensors in its root, as older versions of torch wrote it."""
     module = made.module()
