@@ -22,10 +22,10 @@ from bnlint.artifacts.names import common_prefix, strip_paths, strip_wrappers
 from bnlint.artifacts.onnx_file import read_onnx_file
 from bnlint.artifacts.read import read
 from bnlint.errors import NotAnalysedError
-from bnlint.facts.layer_names import kind_of_path, says_norm
-from bnlint.facts.named_layers import named_layers
 from bnlint.facts.records import FactTable, ModelFacts, NormFacts
 from bnlint.facts.unknown import UNKNOWN
+from bnlint.norms.names import kind_of_path, says_norm
+from bnlint.norms.weights import named_layers
 from bnlint.report import Context
 from bnlint.reporters.page.grouping import expand, group
 from bnlint.ruleset import apply_rules, load_rules
