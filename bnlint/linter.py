@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 from bnlint import __version__
 from bnlint.artifacts.artifact import Artifact
-from bnlint.artifacts.import_string import is_import_string
 from bnlint.artifacts.read import read
 from bnlint.checking.option import several
 from bnlint.checking.options import CheckOptions, check_options, for_inspect, inspect_options
@@ -103,8 +102,14 @@ def _look(target: Target, options: CheckOptions) -> tuple[Artifact, Seen]:
 
 def _as_it_was(target: Target) -> AbstractContextManager[None]:
     """A block that leaves the process as it was where the target is code; to read a file may not take torch."""
-    if (name := _name_of(target)) is not None and not is_import_string(name):
-        return nullcontext()
+    if (name := _name_of(target)) is not None:
+        if ":" not in name:  # as in most names of files, which the next need not be imported for
+            return nullcontext()
+
+        from bnlint.artifacts.import_string import is_import_string
+
+        if not is_import_string(name):
+            return nullcontext()
 
     from bnlint.tracing.door import looking_at_a_model
 
