@@ -49,6 +49,22 @@ CALLERS: Final = frozenset(
 """Functions that call one of their arguments, at once or when what they return is used."""
 
 
+def is_bound_method(maker: Any, arguments: Any) -> bool:
+    """Whether a call does no more than to pickle a method of an object in the file, as that of a compiled model.
+
+    Args:
+        maker: What is called.
+        arguments: Its arguments.
+    """
+    if not isinstance(maker, Global) or str(maker) not in _GETATTR:
+        return False
+    if not isinstance(arguments, tuple) or len(arguments) != 2:
+        return False
+    owner, name = arguments
+    is_object = isinstance(owner, Stub) and isinstance(owner.maker, Global) and str(owner.maker) not in _GETATTR
+    return is_object and isinstance(name, str) and name.isidentifier() and not name.startswith("__")
+
+
 def callee(maker: Any) -> Global | None:
     """What a call of a value that is no name calls, by its true dotted name; `None` where that cannot be known.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-from bnlint.artifacts.inert.callees import CALLERS, called_arguments, callee
+from bnlint.artifacts.inert.callees import CALLERS, called_arguments, callee, is_bound_method
 from bnlint.artifacts.inert.values import Global, Persistent, Stub, attributes, inline_pickle, is_key
 
 LARGEST_PICKLE: Final = 1 << 28
@@ -136,7 +136,7 @@ class _Machine:
 
     def _call(self, maker: Any, arguments: Any, keywords: Any = None) -> None:
         found = maker if isinstance(maker, Global) else callee(maker)
-        if found is not None:
+        if found is not None and not is_bound_method(maker, arguments):
             self._result.called.setdefault(found)
             blob = inline_pickle(found, arguments)
             if blob is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextvars
 import gc
 import types
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy
 from torch import Tensor, nn
 
 from bnlint.tracing.copying.atoms import ATOMIC_TYPES, is_torch_code
@@ -50,6 +52,10 @@ def held_by(item: Any) -> Iterable[Any]:
         return [*(item.__closure__ or ()), *(item.__defaults__ or ()), *own_values(item)]
     if isinstance(item, contextvars.ContextVar):
         return [item.get(None)]
+    if isinstance(item, numpy.ndarray) and item.dtype.hasobject:  # of which the collector knows nothing
+        return list(item.flat)
+    if isinstance(item, weakref.ref):
+        return [item(), *gc.get_referents(item)]
     return gc.get_referents(item)
 
 
