@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import gc
 import sys
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -23,14 +23,7 @@ from bnlint.cli.signals import Terminated, ended_by_signals
 from bnlint.cli.streams import complain, stand_in_for_closed_streams, write
 from bnlint.cli.verify import verify
 from bnlint.errors import BnlintError
-from bnlint.memory import watch_imports
-
-COLLECT_AFTER: Final = 50_000
-"""New objects after which Python looks for cycles among them.
-
-A command makes some ten thousand objects that live as long as it does. By Python's own 700 they would be gone through
-a hundred times, a tenth of the time of `bnlint check` on a state_dict.
-"""
+from bnlint.memory import COLLECT_AFTER, watch_imports
 
 
 class _Commands(HelpfulCommand, click.Group):

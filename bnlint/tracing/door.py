@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 
 from bnlint.artifacts.user_code import described
 from bnlint.errors import BnlintError, NotAnalysedError
 from bnlint.interruption import interruptions_watched, is_interruption
+from bnlint.memory import COLLECT_AFTER
 from bnlint.tracing.failure import is_of_the_model, where
 from bnlint.tracing.process_state import state_kept
 
@@ -41,4 +43,5 @@ def answering_for_a_model(what: str) -> Iterator[None]:
 def looking_at_a_model(what: str = "looked at") -> Iterator[None]:
     """The same for all that is done with a model: the process is as before afterwards, too."""
     with state_kept(), answering_for_a_model(what):
+        gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # put back with the rest
         yield
