@@ -31,25 +31,21 @@ from bnlint.tracing.trace import Trace
 Keep = Mapping[str, tuple[str, ...]]
 
 
-def rehearsed_plan(model: nn.Module, trace: Trace, timeout: float, keep: Keep | None = None) -> Plan:
-    """Plan the folding of a model, and keep the layers whose absence its own code would notice.
+def rehearsed_plan(model: nn.Module, trace: Trace, planned: Plan, timeout: float) -> Plan:
+    """Keep the layers whose absence the model's own code would notice.
 
     Args:
         model: The model; it is not changed.
         trace: Its trace.
+        planned: What can be folded by the graph alone.
         timeout: Seconds for each run.
-        keep: Layers that must stay, each with the reason as a template and its names.
 
     Returns:
         A plan after which the model still runs, and calls what it called before.
     """
-    keep = dict(keep or {})
-    while True:
-        planned = make_plan(model, trace, keep)
-        missed = missed_layers(model, trace, planned, timeout)
-        if not missed:
-            return planned
-        keep |= missed
+    while missed := missed_layers(model, trace, planned, timeout):
+        planned = make_plan(model, trace, {**planned.keep, **missed})
+    return planned
 
 
 def missed_layers(model: nn.Module, trace: Trace, plan: Plan, timeout: float) -> dict[str, tuple[str, ...]]:

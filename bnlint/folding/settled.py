@@ -5,9 +5,8 @@ Facts, `plan`, `fold`, `fold --dry-run` and programs all come here, so that none
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from torch import nn
 
@@ -75,9 +74,14 @@ def settled_plan(model: nn.Module, trace: Trace, timeout: float = DEFAULT_TIMEOU
         The plan without the folds that the model's own code would notice, without those that its data type cannot
         hold, where weights are at hand, and without those that hold only for an assumed rank of the inputs.
     """
-    unsure = folds_of_assumed_rank(model, trace, make_plan(model, trace), timeout)
-    replan = partial(rehearsed_plan, model, trace, timeout)
-    return within_precision(model, replan(unsure), replan)
+    planned = make_plan(model, trace)
+    if unsure := folds_of_assumed_rank(model, trace, planned, timeout):
+        planned = make_plan(model, trace, unsure)
+
+    def replan(keep: Mapping[str, tuple[str, ...]]) -> Plan:
+        return rehearsed_plan(model, trace, make_plan(model, trace, keep), timeout)
+
+    return within_precision(model, rehearsed_plan(model, trace, planned, timeout), replan)
 
 
 def settle(model: nn.Module, inputs: object, *, as_graph: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Settled:
