@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnlint.artifacts.user_code import first_line
 from bnlint.errors import NotAnalysedError, UsageError
 from bnlint.folding.record import beside
-from bnlint.opening import is_there, refusal, resolved
+from bnlint.opening import is_there, reason, refusal, resolved
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def cannot_be_written(output: Path, error: OSError) -> NotAnalysedError:
         output: What the user called it.
         error: What the system says.
     """
-    return NotAnalysedError(f"`{output}` cannot be written: {error.strerror or first_line(error)}.")
+    return NotAnalysedError(f"`{output}` cannot be written: {reason(error)}.")
 
 
 def _place(output: Path) -> Path:
